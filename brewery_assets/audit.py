@@ -1,0 +1,76 @@
+"""The audit of a layer: its checks look at the draft, and when none blocks, publish it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import dagster as dg
+
+from brewery_assets.lake import Lake
+from brewery_assets.lake_manifest import Manifest
+
+
+class Outcome(NamedTuple):
+    """What a check found: whether the rule holds, and the numbers behind that."""
+
+    passed: bool
+    numbers: dict[str, Any]
+
+
+def audit_of(
+    asset: str,
+    rules: Mapping[str, str],
+    look: Callable[[Any, Manifest], dict[str, Outcome]],
+    *,
+    published_with_it: Sequence[str] = (),
+) -> dg.AssetChecksDefinition:
+    """The audit of one asset.
+
+    Args:
+        asset: its name.
+        rules: each check's name and, for people, what it checks. All of them block.
+        look: finds out about a snapshot, with as few passes over its rows as can be.
+        published_with_it: other outputs of the same step; they are published first.
+    """
+    specs = [
+        dg.AssetCheckSpec(name, asset=asset, description=description, blocking=True)
+        for name, description in rules.items()
+    ]
+
+    @dg.multi_asset_check(
+        name=f"audit_{asset}",
+        specs=specs,
+        can_subset=True,
+        required_resource_keys={"lake", "parquet_snapshots"},
+    )
+    def audit(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        lake: Lake = context.resources.lake
+        draft = lake.draft(asset)
+        snapshot = draft or lake.reading(asset)
+        outcomes = look(context.resources, snapshot)
+        failed = [name for name, outcome in outcomes.items() if not outcome.passed]
+        if draft and not failed:
+            checks = [
+                {"name": name, "passed": outcome.passed, **outcome.numbers}
+                for name, outcome in outcomes.items()
+            ]
+            for name in (*published_with_it, asset):
+                if written := lake.draft(name):
+                    lake.publish(written, checks)
+            context.log.info(f"published {lake.storage.uri(snapshot.folder)}")
+        selected = {key.name for key in context.selected_asset_check_keys}
+        for name in rules:
+            if name in selected:
+                yield dg.AssetCheckResult(
+                    asset_key=asset,
+                    check_name=name,
+                    passed=outcomes[name].passed,
+                    metadata={
+                        **outcomes[name].numbers,
+                        "snapshot": snapshot.snapshot,
+                        "path": lake.storage.uri(snapshot.folder),
+                    },
+                )
+        if unseen := sorted(set(failed) - selected):
+            raise dg.Failure(f"{asset} stays a draft: {', '.join(unseen)} would not pass")
+
+    return audit

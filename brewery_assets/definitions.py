@@ -1,0 +1,33 @@
+"""Everything wired together; `dagster -m brewery_assets.definitions` starts here."""
+
+import dagster as dg
+
+from brewery_assets.automation import run_pipeline_brewery
+from brewery_assets.bronze import bronze_breweries
+from brewery_assets.checks import AUDITS
+from brewery_assets.gold import GOLD, gold_brewery_counts
+from brewery_assets.io_managers import json_lines_snapshots, parquet_snapshots
+from brewery_assets.lake import Lake
+from brewery_assets.settings import Settings
+from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_breweries
+from brewery_assets.source import OpenBreweryDB
+from brewery_assets.spark import Spark
+
+settings = Settings.from_environment()
+
+defs = dg.Definitions(
+    assets=[bronze_breweries, silver_and_rejected_breweries, gold_brewery_counts],
+    asset_checks=AUDITS,
+    jobs=[run_pipeline_brewery],
+    resources={
+        "open_brewery_db": OpenBreweryDB(
+            url=settings.brewery_api_url, missing_rows_allowed=settings.missing_rows_allowed
+        ),
+        "lake": Lake(uri=settings.lake_uri, snapshots_kept=settings.snapshots_kept),
+        "spark": Spark(remote=settings.spark_remote),
+        "json_lines_snapshots": json_lines_snapshots,
+        "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD),
+    },
+    # One process for all steps: an interpreter and an engine for each cost most of a run.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,168 @@
+"""The IO managers: what an asset returns becomes a draft in the lake, what it asks for a frame."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+
+from brewery_assets.lake import Lake
+from brewery_assets.lake_manifest import Manifest
+from brewery_assets.source_reader import Reading
+from brewery_assets.spark import Spark
+from brewery_assets.tables import Table, empty, text
+
+CODEC = "zstd"
+BRONZE_SCHEMA = StructType([text("line", "One record as JSON, as the API served it.")])
+READ_SNAPSHOT = {
+    "read_snapshot": dg.Field(
+        str,
+        is_required=False,
+        description="The published snapshot that assets are to read, in place of the newest.",
+    )
+}
+
+
+class SnapshotIOManager(dg.IOManager):
+    """Writes a draft of a new snapshot; reads this run's snapshot or the newest published one."""
+
+    def __init__(self, lake: Lake, spark: Spark, read_snapshot: str | None) -> None:
+        self.lake = lake
+        self.spark = spark
+        self.read_snapshot = read_snapshot
+
+    @abstractmethod
+    def write(self, name: str, folder: str, value: Any) -> dict[str, Any]:
+        """Writes the value below the folder; the facts of it that the manifest keeps."""
+
+    @abstractmethod
+    def read(self, manifest: Manifest) -> DataFrame:
+        """The rows of a snapshot."""
+
+    @abstractmethod
+    def describe(self, draft: Manifest) -> Mapping[str, Any]:
+        """What the UI shows of it besides rows, size and place."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        name = context.asset_key.path[-1]
+        folder = self.lake.begin(name)
+        started = time.monotonic()
+        facts = self.write(name, folder, obj)
+        seconds = time.monotonic() - started
+        origins = [dep.asset_key.path[-1] for dep in context.asset_spec.deps]
+        made_from = {origin: self.lake.reading(origin).snapshot for origin in origins}
+        draft = self.lake.stage(folder, made_from=made_from, **facts)
+        context.add_output_metadata(
+            {
+                "dagster/row_count": draft.rows,
+                "dagster/size_bytes": draft.bytes,
+                "dagster/uri": self.lake.storage.uri(folder),
+                "snapshot": draft.snapshot,
+                "files": len(draft.files),
+                "seconds_to_write": round(seconds, 2),
+                **{f"made_from/{origin}": snapshot for origin, snapshot in made_from.items()},
+                **self.describe(draft),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> DataFrame:
+        return self.read(self.lake.reading(context.asset_key.path[-1], self.read_snapshot))
+
+
+class JsonLinesSnapshots(SnapshotIOManager):
+    """Bronze: one JSON Lines file, read back as lines of text."""
+
+    FILE = "breweries.json"
+
+    def write(self, name: str, folder: str, value: Reading) -> dict[str, Any]:
+        self.lake.storage.write(f"{folder}/{self.FILE}", value.content)
+        source = {**value.facts, "sha256": value.sha256}
+        return {"rows": len(value.lines), "codec": "none", "source": source}
+
+    def read(self, manifest: Manifest) -> DataFrame:
+        session = self.spark.spark_session
+        if manifest.rows == 0:
+            return empty(session, BRONZE_SCHEMA)
+        path = self.lake.storage.uri(f"{manifest.folder}/{self.FILE}")
+        lines: DataFrame = session.read.text(path).withColumnRenamed("value", "line")
+        return lines
+
+    def describe(self, draft: Manifest) -> Mapping[str, Any]:
+        facts = draft.source or {}
+        shown = ("verified", "requests", "retries", "duplicates_dropped", "sha256")
+        return {f"source/{name}": facts[name] for name in shown}
+
+
+class ParquetSnapshots(SnapshotIOManager):
+    """Silver and gold: Parquet, written and read by the engine under a written-out schema."""
+
+    def __init__(
+        self, lake: Lake, spark: Spark, read_snapshot: str | None, tables: Sequence[Table]
+    ) -> None:
+        super().__init__(lake, spark, read_snapshot)
+        self.tables = {table.name: table for table in tables}
+
+    def write(self, name: str, folder: str, value: DataFrame) -> dict[str, Any]:
+        table = self.tables[name]
+        path = self.lake.storage.uri(folder)
+        writer = value.select(*table.columns).write.option("compression", CODEC)
+        writer.partitionBy(*table.partition_by).parquet(path)
+        return {"rows": self._frame(table, path).count(), "codec": CODEC}
+
+    def read(self, manifest: Manifest) -> DataFrame:
+        table = self.tables[manifest.layer]
+        if manifest.rows == 0:
+            return empty(self.spark.spark_session, table.schema)
+        return self._frame(table, self.lake.storage.uri(manifest.folder))
+
+    def describe(self, draft: Manifest) -> Mapping[str, Any]:
+        table = self.tables[draft.layer]
+        shown: dict[str, Any] = {"dagster/column_schema": table.column_schema()}
+        if table.lineage:
+            shown["dagster/column_lineage"] = table.column_lineage()
+        if table.preview:
+            shown["preview"] = dg.MetadataValue.md(table.preview(self.read(draft)))
+        return shown
+
+    def _frame(self, table: Table, path: str) -> DataFrame:
+        # Without the schema Spark would read state=44 as a number.
+        frame: DataFrame = self.spark.spark_session.read.schema(table.schema).parquet(path)
+        return frame
+
+
+@dg.io_manager(required_resource_keys={"lake", "spark"}, config_schema=READ_SNAPSHOT)
+def json_lines_snapshots(context: dg.InitResourceContext) -> JsonLinesSnapshots:
+    """Bronze's IO manager.
+
+    It takes lake and spark from the run, not as nested resources: Dagster would set up a nested
+    one a second time, and with it a second engine.
+    """
+    resources = context.resources
+    return JsonLinesSnapshots(
+        resources.lake, resources.spark, context.resource_config.get("read_snapshot")
+    )
+
+
+def parquet_snapshots(*tables: Table) -> dg.IOManagerDefinition:
+    """The IO manager of the given tables; see `json_lines_snapshots`."""
+
+    @dg.io_manager(required_resource_keys={"lake", "spark"}, config_schema=READ_SNAPSHOT)
+    def parquet_snapshots(context: dg.InitResourceContext) -> ParquetSnapshots:
+        resources = context.resources
+        if not _is_over(context):  # whatever this run does, it does with the engine
+            resources.spark.start_soon()
+        read_snapshot = context.resource_config.get("read_snapshot")
+        return ParquetSnapshots(resources.lake, resources.spark, read_snapshot, tables)
+
+    return parquet_snapshots
+
+
+def _is_over(context: dg.InitResourceContext) -> bool:
+    """Whether the run has ended: `dagster job execute` then sets its resources up once more."""
+    if context.run is None or context.instance is None:
+        return False
+    run = context.instance.get_run_by_id(context.run.run_id)
+    return run is not None and run.is_finished

@@ -1,0 +1,245 @@
+"""The lake: immutable snapshots of each layer, published by a manifest that is written last.
+
+    <layer>/snapshot=20261122T101500Z-1a2b3c4d/…      the data
+    <layer>/snapshot=20261122T101500Z-1a2b3c4d/_manifest.json
+
+A snapshot without a manifest is a draft. Its writer and the audit see it, nobody else does.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from brewery_assets.lake_manifest import Manifest, folder_of, name_of, snapshot_in, time_of
+from brewery_assets.lake_retention import no_longer_kept
+from brewery_assets.lake_storage import Folder, Storage, StoredFile
+from brewery_assets.settings import SettingsError
+
+MANIFEST = "_manifest.json"
+DRAFT = "_draft.json"
+
+
+class LakeError(Exception):
+    """The lake does not hold what was asked of it."""
+
+
+class Lake(dg.ConfigurableResource[None]):
+    """The lake as one run sees it, or as a reader outside of runs does."""
+
+    uri: str = Field(description="The folder that holds the layers.")
+    snapshots_kept: int = Field(default=30, description="Newest snapshots of a layer that stay.")
+    _storage: Storage | None = PrivateAttr(default=None)
+    _run_ids: list[str] = PrivateAttr(default_factory=list)
+    _run_started: datetime | None = PrivateAttr(default=None)
+    _reading: dict[str, Manifest] = PrivateAttr(default_factory=dict)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Opens the lake for a run; SettingsError when it cannot be written."""
+        self._storage = self._open()
+        self._reading = {}
+        if context.run is None or context.instance is None:
+            return
+        self._run_ids = _lineage(context.run, context.instance)
+        record = context.instance.get_run_record_by_id(context.run.run_id)
+        self._run_started = record.create_timestamp if record else datetime.now(timezone.utc)
+
+    def _open(self) -> Storage:
+        try:
+            return Folder(self.uri)
+        except OSError as error:
+            raise SettingsError(
+                f"LAKE_URI={self.uri}: cannot be written ({error.strerror}); "
+                "allowed is a folder that this user may write"
+            ) from None
+
+    @property
+    def storage(self) -> Storage:
+        """The files below."""
+        if self._storage is None:
+            self._storage = self._open()
+        return self._storage
+
+    def layers(self) -> list[str]:
+        """The names of the layers, and of whatever other folders lie in the lake."""
+        return self.storage.folders("")
+
+    def snapshots(self, layer: str) -> list[str]:
+        """The names of all snapshots of a layer, drafts too, newest first."""
+        found = (snapshot_in(name) for name in self.storage.folders(layer))
+        return sorted(filter(None, found), reverse=True)
+
+    def published(self, layer: str) -> Iterator[str]:
+        """The names of the published ones, newest first."""
+        return (name for name in self.snapshots(layer) if self._is_published(layer, name))
+
+    def manifest(self, layer: str, snapshot: str) -> Manifest:
+        """What a published snapshot is; LakeError when there is no such snapshot."""
+        try:
+            content = self.storage.read(f"{folder_of(layer, snapshot)}/{MANIFEST}")
+        except FileNotFoundError:
+            newest = ", ".join(list(self.published(layer))[:5]) or "none"
+            raise LakeError(
+                f"{self.uri}: {layer} has no published snapshot {snapshot!r}; the newest: {newest}"
+            ) from None
+        return Manifest.model_validate_json(content)
+
+    def newest(self, layer: str) -> Manifest | None:
+        """The newest published snapshot of a layer, whoever wrote it."""
+        return next((self.manifest(layer, name) for name in self.published(layer)), None)
+
+    def reading(self, layer: str, snapshot: str | None = None) -> Manifest:
+        """The snapshot that this run reads: the named one, its own, or the newest published.
+
+        It stays the same until the run is over or writes the layer itself, whatever other runs
+        publish meanwhile.
+
+        Raises:
+            LakeError: when there is none, when this run's own was not audited, or when the files
+                are not those of the manifest.
+        """
+        if layer not in self._reading:
+            self._reading[layer] = self._chosen(layer, snapshot)
+            self._verify(self._reading[layer])
+        return self._reading[layer]
+
+    def _chosen(self, layer: str, snapshot: str | None) -> Manifest:
+        if snapshot:
+            return self.manifest(layer, snapshot)
+        own = self._of_runs(layer, self._run_ids[:1])
+        if own and not self._is_published(layer, own[0]):
+            raise LakeError(
+                f"{self.storage.uri(layer)}: what this run wrote is not published; "
+                "select the asset's checks too, they publish it"
+            )
+        newest = self.manifest(layer, own[0]) if own else self.newest(layer)
+        if newest is None:
+            raise LakeError(f"{self.uri} has no published {layer}: materialize it first")
+        return newest
+
+    def _verify(self, manifest: Manifest) -> None:
+        """An engine reads a folder as it finds it, and an empty one as no rows."""
+        if self._data_files(manifest.folder) != manifest.files:
+            raise LakeError(
+                f"{self.storage.uri(manifest.folder)}: the files are not those of its "
+                f"{MANIFEST}; put them back, or delete the {MANIFEST} to read an older snapshot"
+            )
+
+    def _is_published(self, layer: str, snapshot: str) -> bool:
+        return self.storage.exists(f"{folder_of(layer, snapshot)}/{MANIFEST}")
+
+    def _of_runs(self, layer: str, run_ids: list[str]) -> list[str]:
+        return [
+            snapshot
+            for run_id in run_ids
+            for snapshot in self.snapshots(layer)
+            if snapshot.endswith(f"-{run_id[:8]}")
+        ]
+
+    def _data_files(self, folder: str) -> list[StoredFile]:
+        """Without what engines and this module note beside the data: _SUCCESS, .crc, …"""
+        return [
+            file
+            for file in self.storage.files(folder)
+            if not any(part.startswith(("_", ".")) for part in file.path.split("/"))
+        ]
+
+    def begin(self, layer: str) -> str:
+        """The empty folder for this run's snapshot of a layer, relative to the lake.
+
+        What an earlier try of the same run left there is deleted.
+        """
+        self._reading.pop(layer, None)
+        folder = folder_of(layer, self._own_name())
+        if self.storage.exists(f"{folder}/{MANIFEST}"):
+            raise LakeError(f"{self.storage.uri(folder)} is published and stays as it is")
+        self.storage.delete(folder)
+        return folder
+
+    def stage(self, folder: str, **facts: Any) -> Manifest:
+        """Notes what was written, as a draft: a manifest under another name.
+
+        Args:
+            folder: as `begin` gave it.
+            **facts: the manifest's rows, codec, made_from and source.
+        """
+        layer, _, snapshot = folder.partition("/snapshot=")
+        draft = Manifest(
+            snapshot=snapshot,
+            layer=layer,
+            run_id=self._run_ids[0],
+            created_at=datetime.now(timezone.utc),
+            files=self._data_files(folder),
+            **facts,
+        )
+        self.storage.write(f"{folder}/{DRAFT}", draft.model_dump_json(indent=1).encode())
+        return draft
+
+    def draft(self, layer: str) -> Manifest | None:
+        """What this run, or the one that it re-executes, wrote and has not published."""
+        for snapshot in self._of_runs(layer, self._run_ids):
+            if not self._is_published(layer, snapshot) and (draft := self._draft(layer, snapshot)):
+                return draft
+        return None
+
+    def written(self, layer: str, snapshot: str) -> Manifest:
+        """A snapshot, published or not: for the audit of another output of the same step."""
+        return self._draft(layer, snapshot) or self.manifest(layer, snapshot)
+
+    def _draft(self, layer: str, snapshot: str) -> Manifest | None:
+        try:
+            content = self.storage.read(f"{folder_of(layer, snapshot)}/{DRAFT}")
+        except FileNotFoundError:
+            return None
+        return Manifest.model_validate_json(content)
+
+    def publish(self, draft: Manifest, checks: list[dict[str, Any]]) -> Manifest:
+        """Makes a draft what readers see, if its files are still what was written."""
+        if self._data_files(draft.folder) != draft.files:
+            raise LakeError(
+                f"{self.storage.uri(draft.folder)}: its files changed after they were written; "
+                "it stays a draft"
+            )
+        manifest = draft.model_copy(
+            update={"checks": checks, "created_at": datetime.now(timezone.utc)}
+        )
+        content = manifest.model_dump_json(indent=1).encode()
+        self.storage.create(f"{draft.folder}/{MANIFEST}", content)
+        self.storage.delete(f"{draft.folder}/{DRAFT}")
+        self._reading.pop(draft.layer, None)
+        self._sweep(draft.layer)
+        return manifest
+
+    def _own_name(self) -> str:
+        """One name for all that a run writes: later than all others, whatever the clock says."""
+        if not self._run_ids or self._run_started is None:
+            raise LakeError("only a Dagster run writes to the lake")
+        own = [name for layer in self.layers() for name in self._of_runs(layer, self._run_ids[:1])]
+        if own:
+            return max(own)
+        start = self._run_started
+        if others := [name for layer in self.layers() for name in self.snapshots(layer)[:1]]:
+            start = max(start, time_of(max(others)) + timedelta(seconds=1))
+        return name_of(start, self._run_ids[0])
+
+    def _sweep(self, layer: str) -> None:
+        """Deletes what is no longer kept; that it cannot is no reason to fail a good run."""
+        now = datetime.now(timezone.utc)
+        try:
+            for snapshot in no_longer_kept(self, layer, self.snapshots_kept, now):
+                folder = folder_of(layer, snapshot)
+                self.storage.delete(f"{folder}/{MANIFEST}")
+                self.storage.delete(folder)
+        except Exception as error:
+            dg.get_dagster_logger().warning(f"{layer}: old snapshots could not be deleted: {error}")
+
+
+def _lineage(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
+    """The ids of a run, of the run that it re-executes, and so on."""
+    ids = [run.run_id]
+    while run.parent_run_id and (parent := instance.get_run_by_id(run.parent_run_id)):
+        run = parent
+        ids.append(run.run_id)
+    return ids

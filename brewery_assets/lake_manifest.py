@@ -1,0 +1,71 @@
+"""What a snapshot is called, and the manifest that says what is in it."""
+
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+from pydantic import BaseModel
+
+from brewery_assets.lake_storage import StoredFile
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_FOLDER = re.compile(r"snapshot=(\d{8}T\d{6}Z-[0-9a-f]{8})")
+
+
+class Manifest(BaseModel, frozen=True):
+    """What a snapshot is: written beside its files as JSON.
+
+    Attributes:
+        snapshot: its name: UTC time of the run's start and eight characters of the run's id.
+        layer: the asset's name.
+        run_id: the Dagster run that wrote it.
+        created_at: when it was published (of a draft: written), UTC.
+        rows: records in it.
+        files: path below the snapshot and size in bytes of each file.
+        codec: how the files are compressed.
+        made_from: for each layer it was made from, the snapshot.
+        checks: name, outcome and numbers of each check that it passed.
+        source: of bronze, what the source said and how it was read.
+    """
+
+    snapshot: str
+    layer: str
+    run_id: str
+    created_at: datetime
+    rows: int
+    files: list[StoredFile]
+    codec: str
+    made_from: dict[str, str] = {}
+    checks: list[dict[str, Any]] = []
+    source: dict[str, Any] | None = None
+
+    @property
+    def folder(self) -> str:
+        """Relative to the lake."""
+        return f"{self.layer}/snapshot={self.snapshot}"
+
+    @property
+    def bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.bytes for file in self.files)
+
+
+def folder_of(layer: str, snapshot: str) -> str:
+    """Where a snapshot lies, relative to the lake."""
+    return f"{layer}/snapshot={snapshot}"
+
+
+def snapshot_in(folder: str) -> str | None:
+    """The snapshot's name in a folder's name; None for any other folder."""
+    match = _FOLDER.fullmatch(folder)
+    return match[1] if match else None
+
+
+def name_of(started: datetime, run_id: str) -> str:
+    """A snapshot's name: UTC to the second, and eight characters of the run's id."""
+    return f"{started.astimezone(timezone.utc).strftime(_STAMP)}-{run_id[:8]}"
+
+
+def time_of(snapshot: str) -> datetime:
+    """The time in a snapshot's name."""
+    return datetime.strptime(snapshot.partition("-")[0], _STAMP).replace(tzinfo=timezone.utc)

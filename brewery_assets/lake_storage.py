@@ -1,0 +1,113 @@
+"""Where files lie: the few operations that a lake needs of a folder or of an object store."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class StoredFile(NamedTuple):
+    """A file: its path relative to what was listed, and its size in bytes."""
+
+    path: str
+    bytes: int
+
+
+class Storage(Protocol):
+    """Paths are relative to the lake, with `/` between their parts, on every platform."""
+
+    def uri(self, path: str) -> str:
+        """The path as an engine and a person take it."""
+        ...
+
+    def folders(self, path: str) -> list[str]:
+        """The names of the folders directly below, sorted; none when there is no such path."""
+        ...
+
+    def files(self, path: str) -> list[StoredFile]:
+        """Every file below, at any depth, sorted by path."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """The file's content; FileNotFoundError when there is none."""
+        ...
+
+    def write(self, path: str, content: bytes) -> None:
+        """The file whole or not at all, in the place of an older one."""
+        ...
+
+    def create(self, path: str, content: bytes) -> None:
+        """The same, but FileExistsError when it exists: of two that try, one wins."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """The file, or the folder with all below it; nothing when there is none."""
+        ...
+
+
+class Folder:
+    """A lake in a folder of a file system."""
+
+    def __init__(self, root: str) -> None:
+        """Makes the folder; PermissionError or another OSError when it cannot be written."""
+        self.root = Path(root).expanduser().resolve()
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.root):  # a read-only mount shows only by trying
+            pass
+
+    def uri(self, path: str) -> str:
+        return str(self.root / path)
+
+    def folders(self, path: str) -> list[str]:
+        try:
+            return sorted(entry.name for entry in (self.root / path).iterdir() if entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def files(self, path: str) -> list[StoredFile]:
+        base = self.root / path
+        return sorted(
+            StoredFile(file.relative_to(base).as_posix(), file.stat().st_size)
+            for file in base.rglob("*")
+            if file.is_file()
+        )
+
+    def exists(self, path: str) -> bool:
+        return (self.root / path).is_file()
+
+    def read(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def write(self, path: str, content: bytes) -> None:
+        self._written_aside(path, content).replace(self.root / path)
+
+    def create(self, path: str, content: bytes) -> None:
+        aside = self._written_aside(path, content)
+        try:
+            os.link(aside, self.root / path)
+        finally:
+            aside.unlink()
+
+    def delete(self, path: str) -> None:
+        target = self.root / path
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+
+    def _written_aside(self, path: str, content: bytes) -> Path:
+        """A hidden file beside the real one, on the disk itself before it gets its name."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+        with aside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return aside

@@ -1,0 +1,172 @@
+"""One polite GET, retried: the decoded body, or an error that names the URL and the cause."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import requests
+import tenacity
+import urllib3
+
+T = TypeVar("T")
+
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+RETRIED_ERRORS = (
+    requests.ConnectionError,  # TLS that ends early is one of these
+    requests.Timeout,
+    urllib3.exceptions.HTTPError,  # what reading a body raises: cut, undecodable, timed out
+)
+LONGEST_BACKOFF = 30.0
+HEADERS = {
+    "Accept": "application/json",  # without it a refused request answers a redirect or a page
+    "User-Agent": "brewery_assets/0.1 (a Dagster pipeline; python-requests)",
+}
+
+
+class SourceError(Exception):
+    """The source could not be read: the URL and the cause, in one sentence."""
+
+
+class RefusedError(SourceError):
+    """The source answered a status that asking again will not change."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _PassingError(Exception):
+    """Worth asking again, after `wait` seconds if the source named a time."""
+
+    def __init__(self, cause: str, wait: float | None = None) -> None:
+        super().__init__(cause)
+        self.wait = wait
+
+
+@dataclass
+class Fetcher:
+    """GETs for one read of the source, from several threads.
+
+    Attributes:
+        attempts: how often one request is tried, at most.
+        backoff: seconds before the second try; doubled from try to try, with jitter.
+        timeout: seconds that one try may take.
+        patience: seconds that all requests together may take.
+    """
+
+    attempts: int
+    backoff: float
+    timeout: float
+    patience: float
+    sent: int = 0
+    retries: int = 0
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.session = requests.Session()
+        self.session.headers.update(HEADERS)
+        self._deadline = time.monotonic() + self.patience
+        self._lock = threading.Lock()
+        self._backoff = tenacity.wait_exponential_jitter(
+            self.backoff, LONGEST_BACKOFF, jitter=self.backoff
+        )
+
+    def __enter__(self) -> "Fetcher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancelled.set()
+        self.session.close()
+
+    def get(self, url: str, query: Mapping[str, str | int], decode: Callable[[str], T]) -> T:
+        """The body of the answer, decoded; a ValueError of `decode` is a reason to ask again.
+
+        Raises:
+            RefusedError: for a status that is neither 200 nor worth a retry.
+            SourceError: when attempts or patience are used up.
+        """
+        started = time.monotonic()
+        try:
+            answer: T = tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(_PassingError),
+                stop=self._is_spent,
+                wait=self._wait,
+                sleep=tenacity.sleep_using_event(self.cancelled),
+                before_sleep=self._count_retry,
+            )(self._try, url, query, decode)
+        except tenacity.RetryError as spent:
+            last = spent.last_attempt
+            raise SourceError(
+                f"GET {_shown(url, query)} gave no usable answer in {last.attempt_number} "
+                f"tries and {time.monotonic() - started:.0f} s; the last: {last.exception()}"
+            ) from last.exception()
+        return answer
+
+    def _try(self, url: str, query: Mapping[str, str | int], decode: Callable[[str], T]) -> T:
+        if self.cancelled.is_set():  # another page has failed: this one is no longer wanted
+            raise SourceError("cancelled")
+        with self._lock:
+            self.sent += 1
+        try:
+            with self.session.get(url, params=query, timeout=self.timeout, stream=True) as response:
+                body = self._body(response)
+        except RETRIED_ERRORS as error:
+            raise _PassingError(f"{type(error).__name__}: {error}") from error
+        except requests.RequestException as error:
+            raise SourceError(f"GET {_shown(url, query)} cannot be sent: {error}") from error
+        answer = f"{response.status_code} {response.reason}: {body[:200]!r}"
+        if response.status_code in RETRIED_STATUSES:
+            raise _PassingError(answer, _retry_after(response.headers.get("Retry-After")))
+        if response.status_code != requests.codes.ok:
+            raise RefusedError(f"GET {response.url} answered {answer}", response.status_code)
+        try:
+            return decode(body.decode("utf-8-sig"))
+        except ValueError as error:
+            raise _PassingError(f"{error}, in {answer}") from error
+
+    def _body(self, response: requests.Response) -> bytes:
+        # A server that drips a byte a second never lets a socket time out; this does.
+        until = time.monotonic() + self.timeout
+        parts = []
+        while part := response.raw.read1(1 << 16, decode_content=True):
+            parts.append(part)
+            if time.monotonic() > until:
+                raise requests.Timeout(f"the answer took longer than {self.timeout:g} s")
+        return b"".join(parts)
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        named = error.wait if isinstance(error, _PassingError) else None
+        return self._backoff(state) if named is None else named + self.backoff
+
+    def _is_spent(self, state: tenacity.RetryCallState) -> bool:
+        return (
+            state.attempt_number >= self.attempts
+            or self.cancelled.is_set()
+            or time.monotonic() + state.upcoming_sleep > self._deadline
+        )
+
+    def _count_retry(self, _: tenacity.RetryCallState) -> None:
+        with self._lock:
+            self.retries += 1
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Seconds to wait; the header holds seconds or a date (RFC 9110, 10.2.3)."""
+    if header is None:
+        return None
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        at = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, (at - datetime.now(timezone.utc)).total_seconds()) if at.tzinfo else None
+
+
+def _shown(url: str, query: Mapping[str, str | int]) -> str:
+    return str(requests.Request("GET", url, params=query).prepare().url)

@@ -1,0 +1,98 @@
+"""The PySpark resource: one Spark Connect session for a run, whichever engine answers it."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import threading
+from typing import Any
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+from pydantic import Field, PrivateAttr
+from pyspark.sql import SparkSession
+
+from brewery_assets.settings import SettingsError
+
+SESSION = {"spark.sql.session.timeZone": "UTC"}
+
+
+class Spark(LazyPySparkResource):
+    """A Spark Connect session, started when it is first needed and stopped when the run ends."""
+
+    spark_config: dict[str, Any] = Field(default=SESSION, description="Settings of the session.")
+    remote: str | None = Field(
+        default=None,
+        description="local[*], sc://host:15002, or nothing for Sail inside the run's process.",
+    )
+    _server: Any = PrivateAttr(default=None)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _log: Any = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Refuses at once what could only fail later; SettingsError says what is missing."""
+        self._log = context.log
+        if self._engine.startswith("local") and not _java_is_there():
+            why = f"SPARK_REMOTE={self.remote}" if self.remote else "No Sail for this platform"
+            raise SettingsError(
+                f"{why}: Apache Spark needs Java 17 or newer, and there is none in JAVA_HOME or "
+                "on the PATH; install it"
+                + (", or leave SPARK_REMOTE empty for the embedded engine" if self.remote else "")
+            )
+
+    def start_soon(self) -> None:
+        """Starts the engine in the background: it comes up while the pages are still coming."""
+
+        def start() -> None:
+            with contextlib.suppress(Exception):  # whoever needs the session meets it again
+                self._init_session()
+
+        threading.Thread(target=start, name="spark", daemon=True).start()
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Stops the session, then the server: the other way round the process would hang."""
+        with self._lock:
+            session, self._spark_session = self._spark_session, None
+            server, self._server = self._server, None
+            try:
+                if session is not None:
+                    session.stop()
+            finally:
+                if server is not None:
+                    server.stop()
+
+    @property
+    def _engine(self) -> str:
+        """A Spark Connect address, or "sail"."""
+        return self.remote or ("sail" if importlib.util.find_spec("pysail") else "local[*]")
+
+    def _init_session(self) -> None:
+        with self._lock:
+            if self._spark_session is not None:
+                return
+            engine = self._engine
+            remote = self._start_sail() if engine == "sail" else engine
+            if self._log is not None:
+                without = "" if self.remote or engine == "sail" else " (no Sail for this platform)"
+                self._log.info(f"Spark engine: {engine}{without}")
+            builder = SparkSession.builder.remote(remote)
+            for key, value in self.spark_config.items():
+                builder = builder.config(key, value)
+            # A session of its own on a shared server; on a local one, the JVM that this starts.
+            local = remote.startswith("local")
+            self._spark_session = builder.getOrCreate() if local else builder.create()
+
+    def _start_sail(self) -> str:
+        """Starts a Spark Connect server on loopback; its address."""
+        os.environ.setdefault("RUST_LOG", "error")  # it notes every query on stderr otherwise
+        from pysail.spark import SparkConnectServer
+
+        self._server = SparkConnectServer("127.0.0.1", 0)
+        self._server.start(background=True)
+        host, port = self._server.listening_address
+        return f"sc://{host}:{port}"
+
+
+def _java_is_there() -> bool:
+    home = os.environ.get("JAVA_HOME")
+    return shutil.which("java", path=f"{home}/bin" if home else None) is not None

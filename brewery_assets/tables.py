@@ -1,0 +1,86 @@
+"""What a layer's table is: its schema, written out, and what people are shown of it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StringType, StructField, StructType
+
+
+def column(name: str, kind: DataType, description: str) -> StructField:
+    """A column of a schema; the description travels as its comment."""
+    return StructField(name, kind, metadata={"comment": description})
+
+
+def text(name: str, description: str) -> StructField:
+    """A column of text."""
+    return column(name, StringType(), description)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One Parquet table of the lake.
+
+    Attributes:
+        name: of its asset and of its folder.
+        schema: every column, partitions last; each has a comment.
+        partition_by: the columns that are folders.
+        lineage: for each column, the (asset, column) pairs that it comes from.
+        preview: what the UI shows of the written rows, in Markdown.
+    """
+
+    name: str
+    schema: StructType
+    partition_by: tuple[str, ...] = ()
+    lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    preview: Callable[[DataFrame], str] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Names, in the schema's order."""
+        return list(self.schema.fieldNames())
+
+    def column_schema(self) -> dg.TableSchema:
+        """The schema as Dagster shows it."""
+        return dg.TableSchema(
+            [
+                dg.TableColumn(f.name, f.dataType.simpleString(), f.metadata["comment"])
+                for f in self.schema.fields
+            ]
+        )
+
+    def column_lineage(self) -> dg.TableColumnLineage:
+        """The lineage as Dagster shows it."""
+        return dg.TableColumnLineage(
+            {
+                name: [dg.TableColumnDep(dg.AssetKey(asset), column) for asset, column in origins]
+                for name, origins in self.lineage.items()
+            }
+        )
+
+
+def empty(spark: SparkSession, schema: StructType) -> DataFrame:
+    """No rows of a schema; `createDataFrame` would not do: a Spark 3.5 server refuses it."""
+    columns = [F.lit(None).cast(f.dataType).alias(f.name) for f in schema.fields]
+    return spark.range(0).select(*columns)
+
+
+def small(spark: SparkSession, rows: Sequence[Mapping[str, Any]], schema: StructType) -> DataFrame:
+    """A few rows from the driver, as one JSON literal (see `empty` for why)."""
+    kind = f"array<{schema.simpleString()}>"
+    return spark.range(1).select(F.inline(F.from_json(F.lit(json.dumps(rows)), kind)))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; nulls are blank."""
+    cells = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in row) + " |" for row in cells)
+
+
+def _cell(value: Any) -> str:
+    shown = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return " ".join(shown.replace("|", r"\|").split())
