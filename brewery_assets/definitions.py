@@ -1,5 +1,7 @@
 """Everything wired together; `dagster -m brewery_assets.definitions` starts here."""
 
+from typing import Any
+
 import dagster as dg
 
 from brewery_assets.automation import run_pipeline_brewery
@@ -13,13 +15,12 @@ from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_brewerie
 from brewery_assets.source import OpenBreweryDB
 from brewery_assets.spark import Spark
 
-settings = Settings.from_environment()
+ASSETS = [bronze_breweries, silver_and_rejected_breweries, gold_brewery_counts]
 
-defs = dg.Definitions(
-    assets=[bronze_breweries, silver_and_rejected_breweries, gold_brewery_counts],
-    asset_checks=AUDITS,
-    jobs=[run_pipeline_brewery],
-    resources={
+
+def resources_of(settings: Settings) -> dict[str, Any]:
+    """The resources of a run under the given settings; none of them connects yet."""
+    return {
         "open_brewery_db": OpenBreweryDB(
             url=settings.brewery_api_url, missing_rows_allowed=settings.missing_rows_allowed
         ),
@@ -27,7 +28,14 @@ defs = dg.Definitions(
         "spark": Spark(remote=settings.spark_remote),
         "json_lines_snapshots": json_lines_snapshots,
         "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD),
-    },
+    }
+
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    asset_checks=AUDITS,
+    jobs=[run_pipeline_brewery],
+    resources=resources_of(Settings.from_environment()),
     # One process for all steps: an interpreter and an engine for each cost most of a run.
     executor=dg.in_process_executor,
 )

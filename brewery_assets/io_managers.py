@@ -108,8 +108,11 @@ class ParquetSnapshots(SnapshotIOManager):
     def write(self, name: str, folder: str, value: DataFrame) -> dict[str, Any]:
         table = self.tables[name]
         path = self.lake.storage.uri(folder)
-        writer = value.select(*table.columns).write.option("compression", CODEC)
-        writer.partitionBy(*table.partition_by).parquet(path)
+        rows = value.select(*table.columns)
+        if table.partition_by:  # one file in each folder
+            rows = rows.repartition(*table.partition_by)
+        writer = rows.write.option("compression", CODEC).partitionBy(*table.partition_by)
+        writer.parquet(path)
         return {"rows": self._frame(table, path).count(), "codec": CODEC}
 
     def read(self, manifest: Manifest) -> DataFrame:

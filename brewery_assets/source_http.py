@@ -71,9 +71,8 @@ class Fetcher:
         self.session.headers.update(HEADERS)
         self._deadline = time.monotonic() + self.patience
         self._lock = threading.Lock()
-        self._backoff = tenacity.wait_exponential_jitter(
-            self.backoff, LONGEST_BACKOFF, jitter=self.backoff
-        )
+        exponential = tenacity.wait_exponential(multiplier=self.backoff, max=LONGEST_BACKOFF)
+        self._backoff = exponential + tenacity.wait_random(0, self.backoff)
 
     def __enter__(self) -> "Fetcher":
         return self

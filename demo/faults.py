@@ -37,6 +37,7 @@ class Faults:
     meta_total_off_by: int = 0  # meta's total says so many more than there are
     coordinates_as_text: bool = False  # as some versions: "11.327765" for 11.327765
     dropped_fields: frozenset[str] = frozenset()  # fields missing from every row
+    strays: int = 0  # so many elements of page 1 are no objects, and counted in the total
     rows_change_every: int = 0  # after every N pages one row is added, removed, modified in turn
     changes_stop_after: int | None = None  # after so many changes the rows hold still
 
@@ -45,7 +46,7 @@ class Faults:
             value = getattr(self, field.name)
             if field.type is float and not 0 <= value <= 1:
                 raise ValueError(f"{field.name} must be a share from 0 to 1, not {value}.")
-        for name in ("fail_first", "rows_change_every", "changes_stop_after"):
+        for name in ("fail_first", "strays", "rows_change_every", "changes_stop_after"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must not be negative.")
         if self.per_page_cap is not None and self.per_page_cap < 1:

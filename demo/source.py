@@ -2,12 +2,14 @@
 
 import uuid
 from collections import Counter
-from itertools import islice
+from itertools import cycle, islice
 from random import Random
 
 from demo.data import Row
 from demo.faults import Faults
 from demo.query import Order, Query, matching
+
+STRAYS: tuple[object, ...] = (None, 42, "text", [])
 
 
 class Source:
@@ -30,7 +32,7 @@ class Source:
         self._pages = self._changes = 0
         self.attempts: Counter[str] = Counter()
 
-    def page(self, query: Query) -> list[Row]:
+    def page(self, query: Query) -> list[object]:
         """The rows of one page, at most `per_page`; none past the end."""
         faults = self.faults
         per_page = min(query.per_page, faults.per_page_cap or query.per_page)
@@ -42,10 +44,12 @@ class Source:
             positions = self._order.positions(rows, query.sort)[start : start + per_page]
             found = [rows[position] for position in positions]
         else:
-            # A page of a fresh shuffle is a sample: no need to shuffle everything for it.
-            found = self._random.sample(rows, max(0, min(per_page, len(rows) - start)))
+            # As a table scan that begins elsewhere each time: pages overlap, and miss rows.
+            shift = self._random.randrange(per_page // 10 + 2)
+            found = [*rows[shift:], *rows[:shift]][start : start + per_page]
         self._change_under_the_reader()
-        return [self.served(row) for row in found]
+        strays = islice(cycle(STRAYS), faults.strays if start == 0 else 0)
+        return [*(self.served(row) for row in found), *strays]
 
     def meta(self, query: Query) -> dict[str, object]:
         """Counts of the rows that match, with the query's page and per_page."""
@@ -58,7 +62,7 @@ class Source:
                 ("by_type", "brewery_type"),
             )
         }
-        total = len(rows) + self.faults.meta_total_off_by
+        total = len(rows) + self.faults.strays + self.faults.meta_total_off_by
         if not self.faults.meta_as_text:
             return {"total": total, **counts, "page": query.page, "per_page": query.per_page}
         del counts["by_country"]
