@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -30,6 +30,16 @@ def _engine(value: str) -> str:
     return value
 
 
+def _whole_number(least: int) -> BeforeValidator:
+    def read(value: object) -> int:
+        text = str(value).strip()
+        if not text.isdecimal() or int(text) < least:
+            raise ValueError(f"allowed is a whole number, {least} or more")
+        return int(text)
+
+    return BeforeValidator(read)
+
+
 class Settings(BaseSettings):
     """The settings of the README's table; a name here is the variable's name in lower case.
 
@@ -41,8 +51,8 @@ class Settings(BaseSettings):
     brewery_api_url: Annotated[str, AfterValidator(_http_url)] = "https://api.openbrewerydb.org/v1"
     lake_uri: Annotated[str, AfterValidator(_lake)] = "lake"
     spark_remote: Annotated[str, AfterValidator(_engine)] | None = None
-    snapshots_kept: Annotated[int, Field(ge=1)] = 30
-    missing_rows_allowed: Annotated[int, Field(ge=0)] = 0
+    snapshots_kept: Annotated[int, _whole_number(1)] = 30
+    missing_rows_allowed: Annotated[int, _whole_number(0)] = 0
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -56,5 +66,5 @@ class Settings(BaseSettings):
         except ValidationError as refused:
             first = refused.errors()[0]
             name = str(first["loc"][0]).upper()
-            why = first["msg"].removeprefix("Value error, ").replace("Input", "it")
+            why = first["msg"].removeprefix("Value error, ")
             raise SettingsError(f"{name}={first['input']}: {why}") from None

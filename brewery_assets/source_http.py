@@ -102,7 +102,7 @@ class Fetcher:
             raise SourceError(
                 f"GET {_shown(url, query)} gave no usable answer in {last.attempt_number} "
                 f"tries and {time.monotonic() - started:.0f} s; the last: {last.exception()}"
-            ) from last.exception()
+            ) from None  # the cause is in the sentence; six stack traces would hide it
         return answer
 
     def _try(self, url: str, query: Mapping[str, str | int], decode: Callable[[str], T]) -> T:

@@ -1,0 +1,54 @@
+# Every target works from a fresh clone and twice in a row. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME := $(CURDIR)
+.DEFAULT_GOAL := help
+.PHONY: help demo run_test test lint run_pipeline dev install_dependencies benchmark lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled data, into lake/
+	@$(BIN)/python -m demo.run
+
+run_test: $(VENV)/installed ## lint, check types and run every test
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+test: run_test ## the same
+
+lint: $(VENV)/installed ## check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+run_pipeline: $(VENV)/installed ## the job once, against the live API or BREWERY_API_URL
+	@$(BIN)/dg launch --job run_pipeline_brewery
+
+dev: $(VENV)/installed ## the Dagster UI with its daemon, on http://127.0.0.1:3000
+	@$(BIN)/dg dev --host 127.0.0.1
+
+install_dependencies: $(VENV)/installed ## the virtual environment .venv, exactly as locked
+
+benchmark: $(VENV)/installed ## how fast it is, measured against what one would use instead
+	@$(BIN)/python -m benchmarks
+
+lock: $(VENV)/installed ## requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--quiet --output-file requirements.lock
+
+clean: ## delete what runs have left here: lake/ and Dagster's own storage
+	rm -rf lake .dagster .nux .telemetry .logs_queue
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.10 to 3.13 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); say PYTHON=python3.12"; exit 1; }
+	@echo "Installing into $(VENV)/ (1.3 GB, a minute or two)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,42 @@
+"""`make demo`: the pipeline once, over a local copy of the API, and what came of it."""
+
+import os
+import sys
+
+import dagster as dg
+
+from demo.server import DemoApi
+from demo.summary import summary_of
+
+PORT = 8000
+
+
+def main() -> int:
+    """Runs the job; the process's exit code."""
+    api = DemoApi(port=PORT)
+    try:
+        api.start()
+    except OSError:  # taken
+        api = DemoApi()
+        api.start()
+    try:
+        print(f"Open Brewery DB, a local copy: {api.url} ({len(api.rows):,} breweries)", flush=True)
+        # The settings are read where the definitions are imported.
+        os.environ["BREWERY_API_URL"] = api.url
+        from brewery_assets.definitions import defs
+
+        with dg.DagsterInstance.get() as instance:
+            job = defs.resolve_job_def("run_pipeline_brewery")
+            result = job.execute_in_process(instance=instance, raise_on_error=False)
+            lake = defs.resources["lake"] if defs.resources else None
+    finally:
+        api.stop()
+    if not result.success:
+        print("The run failed; the lines above say why.", file=sys.stderr)
+        return 1
+    print(summary_of(lake))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What lies in a lake, for a person at a terminal."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from brewery_assets.gold import GOLD
+from brewery_assets.lake import Lake
+from brewery_assets.lake_manifest import Manifest
+from brewery_assets.silver import REJECTED, SILVER
+
+LAYERS = ("bronze_breweries", SILVER.name, REJECTED.name, GOLD.name)
+PLACES = 10
+
+
+def summary_of(lake: Lake) -> str:
+    """The newest snapshot of each layer, the largest places, the types, and what to type next."""
+    manifests = [manifest for layer in LAYERS if (manifest := lake.newest(layer))]
+    places: Counter[str] = Counter()
+    types: Counter[str] = Counter()
+    gold = manifests[-1]
+    for file in gold.files:
+        path = f"{lake.storage.uri(gold.folder)}/{file.path}"
+        for row in pq.read_table(path, partitioning=None).to_pylist():
+            place = f"{row['country_name'] or 'no country'} / {row['state_name'] or 'no state'}"
+            places[place] += row["brewery_count"]
+            types[row["brewery_type"]] += row["brewery_count"]
+    left = _ranking(f"The {PLACES} largest places", places.most_common(PLACES))
+    right = _ranking("By type", types.most_common())
+    width = max(map(len, left)) + 4
+    left += [""] * (len(right) - len(left))
+    return "\n".join(
+        [
+            "",
+            f"Published as snapshot {gold.snapshot}:",
+            "",
+            *_layers(lake, manifests),
+            "",
+            *(f"  {a:{width}}{b}".rstrip() for a, b in zip(left, right, strict=True)),
+            "",
+            "What next:",
+            "  make dev            the lineage, the checks and the runs in the Dagster UI",
+            "  make run_pipeline   the same from the live API, into the same lake",
+            "  make help           the other commands; README.md has queries to start from",
+        ]
+    )
+
+
+def _layers(lake: Lake, manifests: Sequence[Manifest]) -> list[str]:
+    rows = []
+    for manifest in manifests:
+        folder = Path(lake.storage.uri(manifest.folder))
+        shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        size = f"{manifest.bytes / 1e6:.1f} MB in {len(manifest.files)} files"
+        rows.append(f"  {manifest.layer:20}{manifest.rows:>8,} rows  {size:21}  {shown}/")
+    return rows
+
+
+def _ranking(title: str, counts: Iterable[tuple[str, int]]) -> list[str]:
+    found = list(counts)
+    width = max((len(name) for name, _ in found), default=0)
+    return [title, *(f"{name:{width}}{count:>8,}" for name, count in found)]
