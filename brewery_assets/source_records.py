@@ -16,8 +16,8 @@ class Record(NamedTuple):
     """One element of a page.
 
     Attributes:
-        identity: the id and 0; of a record without one its whole text, and how many of the same
-            text stood before it on its page (those are different records).
+        identity: the id and 0; of a record without one its whole text, and the how manieth of
+            that text it is on its page, from 1 (those are different records).
         line: its JSON text as served, in one line.
     """
 
@@ -48,10 +48,11 @@ def split_page(text: str) -> list[Record]:
             at = _skip(text, at + 1)
         value, end = decoder.raw_decode(text, at)
         line = _ESCAPE.sub(_whole, text[at:end].translate(_LINE_BREAKS))
-        identity = id_of(value)
-        records.append(Record((identity or line, 0 if identity else anonymous[line]), line))
-        if not identity:
+        if found := id_of(value):
+            records.append(Record((found, 0), line))
+        else:
             anonymous[line] += 1
+            records.append(Record((line, anonymous[line]), line))
         at = _skip(text, end)
     if _skip(text, at + 1) != len(text):
         raise ValueError("text after the JSON array")

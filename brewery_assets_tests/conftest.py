@@ -133,5 +133,5 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
 @pytest.fixture
 def pipeline(api: DemoApi, tmp_path: Path) -> Iterator[Pipeline]:
     """The pipeline over scenario.py's rows and an empty lake."""
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield Pipeline(api, str(tmp_path / "lake"), instance)

@@ -5,6 +5,8 @@ import sys
 
 import dagster as dg
 
+from brewery_assets.lake import Lake
+from brewery_assets.settings import Settings
 from demo.server import DemoApi
 from demo.summary import summary_of
 
@@ -21,20 +23,18 @@ def main() -> int:
         api.start()
     try:
         print(f"Open Brewery DB, a local copy: {api.url} ({len(api.rows):,} breweries)", flush=True)
-        # The settings are read where the definitions are imported.
         os.environ["BREWERY_API_URL"] = api.url
-        from brewery_assets.definitions import defs
+        from brewery_assets.definitions import defs  # noqa: PLC0415  # reads the settings
 
         with dg.DagsterInstance.get() as instance:
             job = defs.resolve_job_def("run_pipeline_brewery")
             result = job.execute_in_process(instance=instance, raise_on_error=False)
-            lake = defs.resources["lake"] if defs.resources else None
     finally:
         api.stop()
     if not result.success:
         print("The run failed; the lines above say why.", file=sys.stderr)
         return 1
-    print(summary_of(lake))
+    print(summary_of(Lake(uri=Settings.from_environment().lake_uri)))
     return 0
 
 

@@ -1,0 +1,57 @@
+"""Settings are refused before any work, in one sentence that says what to do."""
+
+import pytest
+
+from brewery_assets.settings import Settings, SettingsError
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "BREWERY_API_URL",
+            "api.openbrewerydb.org",
+            "allowed is a web address, such as https://api.openbrewerydb.org/v1",
+        ),
+        ("LAKE_URI", "ftp://host/lake", "allowed is a folder, such as lake or /data/lake"),
+        ("LAKE_URI", "100%", "% in a path means something else to an engine: rename it"),
+        ("LAKE_URI", "a*b[1]", "* [ ] in a path means something else to an engine: rename it"),
+        (
+            "SPARK_REMOTE",
+            "yarn",
+            "allowed is local[*], sc://host:15002, or nothing for the embedded engine",
+        ),
+        ("SNAPSHOTS_KEPT", "-1", "allowed is a whole number, 1 or more"),
+        ("SNAPSHOTS_KEPT", "0", "allowed is a whole number, 1 or more"),
+        ("SNAPSHOTS_KEPT", "many", "allowed is a whole number, 1 or more"),
+        ("MISSING_ROWS_ALLOWED", "1.5", "allowed is a whole number, 0 or more"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment()
+    assert str(refused.value) == f"{name}={value}: {sentence}"
+
+
+def test_nothing_set_is_the_live_api_a_folder_and_the_embedded_engine() -> None:
+    settings = Settings.from_environment()
+    assert settings.brewery_api_url == "https://api.openbrewerydb.org/v1"
+    assert settings.lake_uri == "lake"
+    assert settings.spark_remote is None
+    assert settings.snapshots_kept == 30
+    assert settings.missing_rows_allowed == 0
+
+
+def test_an_empty_value_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", "")
+    monkeypatch.setenv("SNAPSHOTS_KEPT", "")
+    assert Settings.from_environment().spark_remote is None
+    assert Settings.from_environment().snapshots_kept == 30
+
+
+def test_a_slash_at_the_end_of_the_address_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREWERY_API_URL", "http://127.0.0.1:8000/v1/")
+    assert Settings.from_environment().brewery_api_url == "http://127.0.0.1:8000/v1"
