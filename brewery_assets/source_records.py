@@ -16,8 +16,8 @@ class Record(NamedTuple):
     """One element of a page.
 
     Attributes:
-        identity: the id and 0; of a record without one its whole text, and the how manieth of
-            that text it is on its page, from 1 (those are different records).
+        identity: the id and 0; of a record without one its whole text, and how many of that text
+            stand on its page up to it (those are different records).
         line: its JSON text as served, in one line.
     """
 

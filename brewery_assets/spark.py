@@ -50,6 +50,10 @@ class Spark(LazyPySparkResource):
         threading.Thread(target=start, name="spark", daemon=True).start()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Stops the engine, whatever happened."""
+        self.stop()
+
+    def stop(self) -> None:
         """Stops the session, then the server: the other way round the process would hang."""
         with self._lock:
             session, self._spark_session = self._spark_session, None
