@@ -21,6 +21,7 @@ def audit_of(
     rules: Mapping[str, str],
     look: Callable[[Any, Manifest], dict[str, Outcome]],
     *,
+    reads: str | None = None,
     published_with_it: Sequence[str] = (),
 ) -> dg.AssetChecksDefinition:
     """The audit of one asset.
@@ -29,6 +30,7 @@ def audit_of(
         asset: its name.
         rules: each check's name and, for people, what it checks. All of them block.
         look: finds out about a snapshot, with as few passes over its rows as can be.
+        reads: the IO manager through which `look` reads rows, if it does; with it comes an engine.
         published_with_it: other outputs of the same step; they are published first.
     """
     specs = [
@@ -40,7 +42,7 @@ def audit_of(
         name=f"audit_{asset}",
         specs=specs,
         can_subset=True,
-        required_resource_keys={"lake", "parquet_snapshots"},
+        required_resource_keys={"lake", reads} if reads else {"lake"},
     )
     def audit(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         lake: Lake = context.resources.lake
@@ -70,7 +72,7 @@ def audit_of(
                         "path": lake.storage.uri(snapshot.folder),
                     },
                 )
-        if unseen := sorted(set(failed) - selected):
+        if draft and (unseen := sorted(set(failed) - selected)):
             raise dg.Failure(f"{asset} stays a draft: {', '.join(unseen)} would not pass")
 
     return audit

@@ -96,11 +96,13 @@ AUDITS = [
             "ids_are_unique": "No two rows have the same id.",
         },
         _silver,
+        reads="parquet_snapshots",
         published_with_it=[REJECTED.name],
     ),
     audit_of(
         GOLD.name,
         {"counts_add_up": "The counts add up to the rows of silver."},
         _gold,
+        reads="parquet_snapshots",
     ),
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import requests
 import tenacity
@@ -14,7 +15,7 @@ import urllib3
 
 T = TypeVar("T")
 
-RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+RETRIED_STATUSES = frozenset({408, 429, *range(500, 600)})
 RETRIED_ERRORS = (
     requests.ConnectionError,  # TLS that ends early is one of these
     requests.Timeout,
@@ -55,7 +56,8 @@ class Fetcher:
         attempts: how often one request is tried, at most.
         backoff: seconds before the second try; doubled from try to try, with jitter.
         timeout: seconds that one try may take.
-        patience: seconds that all requests together may take.
+        patience: seconds that all requests together may take; no try is begun after them, and
+            none is waited for.
     """
 
     attempts: int
@@ -108,11 +110,16 @@ class Fetcher:
     def _try(self, url: str, query: Mapping[str, str | int], decode: Callable[[str], T]) -> T:
         if self.cancelled.is_set():  # another page has failed: this one is no longer wanted
             raise SourceError("cancelled")
+        timeout = min(self.timeout, self._deadline - time.monotonic())
+        if timeout <= 0:
+            raise SourceError(
+                f"GET {_shown(url, query)} comes too late: the read has taken {self.patience:g} s"
+            )
         with self._lock:
             self.sent += 1
         try:
-            with self.session.get(url, params=query, timeout=self.timeout, stream=True) as response:
-                body = self._body(response)
+            with self.session.get(url, params=query, timeout=timeout, stream=True) as response:
+                body = _body(response, timeout)
         except RETRIED_ERRORS as error:
             raise _PassingError(f"{type(error).__name__}: {error}") from error
         except requests.RequestException as error:
@@ -124,18 +131,8 @@ class Fetcher:
             raise RefusedError(f"GET {response.url} answered {answer}", response.status_code)
         try:
             return decode(body.decode("utf-8-sig"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # JSON may be too deep to read
             raise _PassingError(f"{error}, in {answer}") from error
-
-    def _body(self, response: requests.Response) -> bytes:
-        # A server that drips a byte a second never lets a socket time out; this does.
-        until = time.monotonic() + self.timeout
-        parts = []
-        while part := response.raw.read1(1 << 16, decode_content=True):
-            parts.append(part)
-            if time.monotonic() > until:
-                raise requests.Timeout(f"the answer took longer than {self.timeout:g} s")
-        return b"".join(parts)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -154,11 +151,22 @@ class Fetcher:
             self.retries += 1
 
 
+def _body(response: requests.Response, timeout: float) -> bytes:
+    # A server that drips a byte a second never lets a socket time out; this does.
+    until = time.monotonic() + timeout
+    parts = []
+    while part := response.raw.read1(1 << 16, decode_content=True):
+        parts.append(part)
+        if time.monotonic() > until:
+            raise requests.Timeout(f"the answer took longer than {timeout:g} s")
+    return b"".join(parts)
+
+
 def _retry_after(header: str | None) -> float | None:
     """Seconds to wait; the header holds seconds or a date (RFC 9110, 10.2.3)."""
     if header is None:
         return None
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         at = parsedate_to_datetime(header)
@@ -168,4 +176,4 @@ def _retry_after(header: str | None) -> float | None:
 
 
 def _shown(url: str, query: Mapping[str, str | int]) -> str:
-    return str(requests.Request("GET", url, params=query).prepare().url)
+    return f"{url}?{urlencode(query)}" if query else url

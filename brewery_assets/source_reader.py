@@ -6,11 +6,12 @@ at most 200 from `/breweries`, the totals from `/breweries/meta`.
 
 import hashlib
 import json
-import math
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
+from itertools import islice
 from logging import Logger
 from typing import Any
 
@@ -19,6 +20,7 @@ from brewery_assets.source_records import Record, split_page
 
 PAGE_SIZE = 200
 PASSES = 5
+PAGES_AHEAD = 100  # in the pool's queue, so that a total gone mad does not fill the memory
 FRUITLESS_PAGES = 3  # beyond the expected last page: what a server that ignores `page` is given
 
 
@@ -42,7 +44,7 @@ class Totals:
                 if isinstance(said.get(key), dict)
             }
             return cls(int(said["total"]), groups)
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise ValueError(f"a total that is no number ({error})") from error
 
     def as_json(self) -> dict[str, Any]:
@@ -112,12 +114,13 @@ class Reader:
         had_too_many = False
         while self.passes < PASSES:
             known = len(self.records)
-            self._read_pages(math.ceil(self.totals.total / PAGE_SIZE))
+            self._read_pages(-(-self.totals.total // PAGE_SIZE))
             after = self._ask_totals()
             found = f"{len(self.records):,} distinct ids where /meta says {self.totals.total:,}"
             if after != self.totals:
                 found = "its totals changed while it was read"
                 self.log.warning(f"{self.url}: {found}; reading it anew")
+                had_too_many = False
                 self._begin_anew(after)
             elif self.missing == 0:
                 return self._reading(None)
@@ -144,7 +147,11 @@ class Reader:
 
     def _read_uncounted(self) -> Reading:
         """An older API without `/meta`: on to the first empty page."""
-        self._read_pages(0)
+        if not self._read_pages(0):
+            raise SourceError(
+                f"{self.url}/breweries repeats itself and has no empty page at its end, and there "
+                "is no /breweries/meta to say how many rows there should be"
+            )
         if not self.records:
             raise SourceError(f"{self.url} has neither /breweries/meta nor any brewery")
         return self._reading("it has no /meta, so nobody knows how many rows there should be")
@@ -157,17 +164,16 @@ class Reader:
                 return None
             raise
 
-    def _read_pages(self, expected: int) -> None:
+    def _read_pages(self, expected: int) -> bool:
         """One pass: the pages that `/meta` promises, then on until nothing new comes.
 
         A short or empty page is not the end before that, and a server may serve smaller pages
-        than it was asked for.
+        than it was asked for. Whether an empty page was the end.
         """
         self.passes += 1
         seen: set[tuple[str, int]] = set()
-        asked = {self.pool.submit(self._ask_page, number) for number in range(1, expected + 1)}
-        for done, answer in enumerate(as_completed(asked), start=1):
-            self._add(answer.result(), seen)
+        for done, page in enumerate(self._ask_pages(expected), start=1):
+            self._add(page, seen)
             if done % 10 == 0 or done == expected:
                 self.log.info(f"page {done} of {expected}: {len(seen):,} breweries")
         number = expected
@@ -176,10 +182,21 @@ class Reader:
             number += 1
             page = self._ask_page(number)
             if not page:
-                break
+                return True
             fruitless = 0 if self._add(page, seen) else fruitless + 1
             if number % 10 == 0:
                 self.log.info(f"page {number}: {len(seen):,} breweries")
+        return False
+
+    def _ask_pages(self, expected: int) -> Iterator[list[Record]]:
+        """The pages from 1 to `expected`, as they come."""
+        numbers = iter(range(1, expected + 1))
+        asked = {self.pool.submit(self._ask_page, n) for n in islice(numbers, PAGES_AHEAD)}
+        while asked:
+            done, asked = wait(asked, return_when=FIRST_COMPLETED)
+            asked |= {self.pool.submit(self._ask_page, n) for n in islice(numbers, len(done))}
+            for answer in done:
+                yield answer.result()
 
     def _ask_page(self, number: int) -> list[Record]:
         query: dict[str, str | int] = {"per_page": PAGE_SIZE, "page": number, "sort": "id:asc"}

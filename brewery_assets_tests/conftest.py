@@ -19,6 +19,7 @@ from brewery_assets_tests.scenario import ROWS
 from demo.data import Row, load
 from demo.server import DemoApi
 
+LAYERS = ("bronze_breweries", "silver_breweries", "rejected_breweries", "gold_brewery_counts")
 SETTINGS = ("BREWERY_API_URL", "LAKE_URI", "SPARK_REMOTE", "SNAPSHOTS_KEPT", "MISSING_ROWS_ALLOWED")
 
 
@@ -59,10 +60,14 @@ class Pipeline:
     )
     snapshots_kept: int = 30
     missing_rows_allowed: int = 0
+    spark_remote: str | None = None
 
     def resources(self) -> dict[str, Any]:
         settings = Settings(
-            brewery_api_url=self.api.url, lake_uri=self.uri, snapshots_kept=self.snapshots_kept
+            brewery_api_url=self.api.url,
+            lake_uri=self.uri,
+            snapshots_kept=self.snapshots_kept,
+            spark_remote=self.spark_remote,
         )
         client = OpenBreweryDB(
             url=self.api.url, missing_rows_allowed=self.missing_rows_allowed, **self.source

@@ -1,0 +1,58 @@
+"""The project as a user has it: a folder to type commands in, with storage of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parents[1]
+FILES = ("pyproject.toml", "workspace.yaml", "dagster.yaml", "Makefile", "brewery_assets", "demo")
+SCRUBBED = ("AWS_", "DAGSTER_", "BREWERY_", "LAKE_", "SPARK_", "SNAPSHOTS_", "MISSING_")
+
+
+class Checkout:
+    """A folder in which the project's files are, and nothing of the developer's."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.folder = folder
+        folder.mkdir()
+        for name in FILES:
+            (folder / name).symlink_to(ROOT / name)
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(SCRUBBED)}
+        tools = Path(sys.executable).parent
+        self.environment = {
+            **kept,
+            "PATH": f"{tools}{os.pathsep}{kept.get('PATH', '')}",
+            "DAGSTER_HOME": str(folder),
+            **settings,
+        }
+
+    def start(
+        self, *command: str, output: IO[str] | int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """Starts a command in a session of its own, so that signals reach it alone."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str) -> tuple[int, str]:
+        """The command's exit code and what it said."""
+        process = self.start(*command)
+        said, _ = process.communicate(timeout=120)
+        return process.returncode, said
+
+    def job(self) -> tuple[str, ...]:
+        """The job through the dagster CLI."""
+        module = ("-m", "brewery_assets.definitions")
+        return (sys.executable, "-m", "dagster", "job", "execute", "-j", JOB, *module)
+
+
+JOB = "run_pipeline_brewery"

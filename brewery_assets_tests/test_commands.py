@@ -1,0 +1,200 @@
+"""Every way of running the pipeline that the README names, typed as a person would."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from brewery_assets_tests.checkout import JOB, ROOT, Checkout
+from brewery_assets_tests.conftest import Pipeline
+from demo.faults import Faults
+
+MODULE = ("-m", "brewery_assets.definitions")
+DAGSTER = (sys.executable, "-m", "dagster")
+
+
+@pytest.fixture
+def checkout(pipeline: Pipeline, tmp_path: Path) -> Checkout:
+    return Checkout(
+        tmp_path / "checkout", {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (*DAGSTER, "job", "execute", "-j", JOB, *MODULE),
+        (*DAGSTER, "asset", "materialize", "--select", "*", *MODULE),
+        ("dg", "launch", "--assets", "*"),
+        ("dg", "launch", "--job", JOB),
+    ],
+)
+def test_each_command_runs_the_same_pipeline(
+    pipeline: Pipeline, checkout: Checkout, command: tuple[str, ...]
+) -> None:
+    code, said = checkout.run(*command)
+    assert code == 0, said
+    assert said.count("Spark engine: ") == 1
+    assert "page 1 of 1: 13 breweries" in said
+    assert len(pipeline.rows("gold_brewery_counts")) == 9
+    assert pipeline.newest("gold_brewery_counts").checks[0]["passed"]
+    assert (checkout.folder / ".dagster" / "storage").is_dir()
+
+
+def test_a_failing_run_says_why_and_exits_with_an_error(
+    pipeline: Pipeline, checkout: Checkout
+) -> None:
+    pipeline.api.faults = Faults(always_status=403)
+    code, said = checkout.run("dg", "launch", "--job", JOB)
+    assert code != 0
+    assert f"SourceError: GET {pipeline.api.url}/breweries?per_page=200" in said or (
+        f"RefusedError: GET {pipeline.api.url}/breweries?per_page=200" in said
+    )
+    assert "answered 403" in said
+
+
+def test_a_bad_setting_stops_before_any_work(pipeline: Pipeline, checkout: Checkout) -> None:
+    checkout.environment["LAKE_URI"] = "ftp://host/lake"
+    code, said = checkout.run("dg", "launch", "--job", JOB)
+    assert code != 0
+    last = said.strip().splitlines()[-1]
+    assert last.endswith(
+        "LAKE_URI=ftp://host/lake: allowed is a folder, such as lake or /data/lake"
+    )
+    assert not pipeline.api.requests
+
+
+def test_a_dotenv_file_is_read(pipeline: Pipeline, checkout: Checkout) -> None:
+    del checkout.environment["LAKE_URI"]
+    (checkout.folder / ".env").write_text(f"LAKE_URI={pipeline.uri}\nSPARK_REMOTE=\n")
+    code, said = checkout.run(*checkout.job())
+    assert code == 0, said
+    assert pipeline.newest("gold_brewery_counts").rows == 9
+
+
+@pytest.fixture
+def ui(checkout: Checkout) -> Iterator[str]:
+    """The address of the Dagster UI with its daemon."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ("dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port))
+    log = (checkout.folder / "dev.log").open("w")
+    process = checkout.start(*DAGSTER, *command, output=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                requests.get(f"{address}/server_info", timeout=5).raise_for_status()
+                break
+            except requests.RequestException:
+                assert process.poll() is None, (checkout.folder / "dev.log").read_text()
+                assert time.monotonic() < until
+                time.sleep(0.2)
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=30)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            log.close()
+
+
+def ask(address: str, query: str, **variables: Any) -> Any:
+    body = {"query": query, "variables": variables}
+    answer = requests.post(f"{address}/graphql", json=body, timeout=30).json()
+    assert "errors" not in answer, json.dumps(answer)
+    return answer["data"]
+
+
+LAUNCH = """mutation Launch($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}"""
+STATUS = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+ASSETS = """{ assetNodes {
+  assetKey { path } groupName kinds description owners { ... on TeamAssetOwner { team } }
+  dependencyKeys { path }
+} }"""
+
+
+def test_the_ui_shows_the_lineage_and_materializes_it_all(
+    pipeline: Pipeline, checkout: Checkout, ui: str
+) -> None:
+    nodes = {node["assetKey"]["path"][0]: node for node in ask(ui, ASSETS)["assetNodes"]}
+    origins = {name: [key["path"][0] for key in n["dependencyKeys"]] for name, n in nodes.items()}
+    assert origins == {
+        "bronze_breweries": [],
+        "silver_breweries": ["bronze_breweries"],
+        "rejected_breweries": ["bronze_breweries"],
+        "gold_brewery_counts": ["silver_breweries"],
+    }
+    for node in nodes.values():
+        assert node["groupName"] == "breweries"
+        assert node["kinds"]
+        assert node["description"].startswith("One ")
+        assert node["owners"] == [{"team": "data-engineering"}]
+
+    params = {
+        "selector": {
+            "repositoryLocationName": "brewery_assets",
+            "repositoryName": "__repository__",
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [{"path": [name]} for name in nodes],
+        },
+        "mode": "default",
+    }
+    launched = ask(ui, LAUNCH, params=params)["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    until = time.monotonic() + 90
+    status = "QUEUED"
+    while status not in ("SUCCESS", "FAILURE", "CANCELED"):
+        assert time.monotonic() < until, status
+        time.sleep(0.3)
+        status = ask(ui, STATUS, id=launched["run"]["runId"])["runOrError"]["status"]
+    assert status == "SUCCESS", (checkout.folder / "dev.log").read_text()
+    assert len(pipeline.rows("gold_brewery_counts")) == 9
+
+
+def test_the_demo_ends_with_a_summary_twice_in_a_row_and_on_any_port(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout", {})
+    (checkout.folder / ".env").write_text("BREWERY_API_URL=http://127.0.0.1:1/live\n")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8000))
+            taken.listen()
+        except OSError:
+            pass  # taken by somebody else: as good
+        for _ in range(2):
+            code, said = checkout.run(sys.executable, "-m", "demo.run")
+            assert code == 0, said
+    assert ":8000/v1" not in said
+    assert re.search(r"silver_breweries\s+11,822 rows", said)
+    assert re.search(r"gold_brewery_counts\s+613 rows", said)
+    assert re.search(r"United States / California\s+919\s+micro\s+5,840", said)
+    assert "make dev" in said
+    assert len(list((checkout.folder / "lake" / "gold_brewery_counts").iterdir())) == 2
+
+
+def test_make_help_lists_every_target() -> None:
+    said = os.popen(f"make -s -C {ROOT} help").read()  # noqa: S605
+    listed = re.findall(r"^  (\S+)\s+\S", said, re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert sorted(listed) == sorted(phony[1].split())
+    assert {"demo", "run_test", "test", "run_pipeline", "dev", "lint"} <= set(listed)

@@ -1,0 +1,174 @@
+"""Runs that are killed, stopped, or executed again from where they failed."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from brewery_assets.automation import run_pipeline_brewery
+from brewery_assets.checks import AUDITS
+from brewery_assets.definitions import ASSETS, resources_of
+from brewery_assets.settings import Settings
+from brewery_assets_tests.checkout import Checkout
+from brewery_assets_tests.conftest import LAYERS, Pipeline
+from brewery_assets_tests.scenario import OREGON
+from demo.data import Row
+
+
+@pytest.fixture
+def checkout(pipeline: Pipeline, tmp_path: Path, real_rows: list[Row]) -> Checkout:
+    """A checkout whose lake already has a good snapshot of scenario.py's rows."""
+    pipeline.run()
+    pipeline.api.rows[:] = real_rows
+    return Checkout(
+        tmp_path / "checkout", {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
+    )
+
+
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while not what():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.0005)
+
+
+def appears(folder: Path) -> Callable[[], bool]:
+    """Whether a snapshot has been begun in the folder since now."""
+    before = set(folder.iterdir())
+    return lambda: set(folder.iterdir()) != before
+
+
+@pytest.mark.parametrize("layer", ["bronze_breweries", "silver_breweries", "gold_brewery_counts"])
+def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next_run_works(
+    pipeline: Pipeline, checkout: Checkout, layer: str
+) -> None:
+    before = pipeline.newest(layer)
+    begun = appears(Path(pipeline.uri) / layer)
+    process = checkout.start(*checkout.job())
+    wait_for(begun, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+    lake = pipeline.lake
+    assert len(lake.snapshots(layer)) == 2
+    assert lake.newest(layer) == before
+    if layer != "bronze_breweries":
+        assert len(pipeline.rows(layer)) == before.rows
+    for name in LAYERS:
+        newest = lake.newest(name)
+        assert newest is not None
+        assert lake.reading(name) == newest  # whole, file by file
+
+    pipeline.run()
+    assert pipeline.newest("silver_breweries").rows == 11_822
+    assert sum(row["brewery_count"] for row in pipeline.rows("gold_brewery_counts")) == 11_822
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_stop_ends_with_its_engine(
+    pipeline: Pipeline, checkout: Checkout, number: signal.Signals
+) -> None:
+    begun = appears(Path(pipeline.uri) / "silver_breweries")
+    before = pipeline.newest("silver_breweries")
+    process = checkout.start(*checkout.job())
+    wait_for(begun, process)
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode != 0, said
+    assert not psutil.wait_procs(family, timeout=5)[1]
+    assert pipeline.newest("silver_breweries") == before
+
+
+def rerunnable() -> dg.JobDefinition:
+    """The job under the settings of the environment, for Dagster to find by name."""
+    definitions = dg.Definitions(
+        assets=ASSETS,
+        asset_checks=AUDITS,
+        jobs=[run_pipeline_brewery],
+        resources=resources_of(Settings.from_environment()),
+        executor=dg.in_process_executor,
+    )
+    return definitions.resolve_job_def("run_pipeline_brewery")
+
+
+@pytest.fixture
+def kept_instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture
+def settings_in_force(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREWERY_API_URL", pipeline.api.url)
+    monkeypatch.setenv("LAKE_URI", pipeline.uri)
+
+
+@pytest.mark.usefixtures("settings_in_force")
+def test_a_run_executed_again_from_its_failed_step_goes_on_from_there(
+    pipeline: Pipeline, kept_instance: dg.DagsterInstance
+) -> None:
+    lake = Path(pipeline.uri)
+    lake.mkdir()
+    in_the_way = lake / "gold_brewery_counts"
+    in_the_way.write_text("a file where a folder should be")
+    job = dg.reconstructable(rerunnable)
+    with dg.execute_job(job, kept_instance) as first:
+        assert not first.success
+    silver = pipeline.newest("silver_breweries")
+    asked = len(pipeline.api.requests)
+    in_the_way.unlink()
+
+    again = dg.ReexecutionOptions.from_failure(first.run_id, kept_instance)
+    with dg.execute_job(job, kept_instance, reexecution_options=again) as second:
+        assert second.success
+    assert len(pipeline.api.requests) == asked
+    assert pipeline.newest("silver_breweries") == silver
+    assert pipeline.newest("gold_brewery_counts").made_from == {"silver_breweries": silver.snapshot}
+    assert sum(row["brewery_count"] for row in pipeline.rows("gold_brewery_counts")) == silver.rows
+
+
+@pytest.mark.usefixtures("settings_in_force")
+def test_an_audit_that_could_not_publish_publishes_when_it_is_executed_again(
+    pipeline: Pipeline, kept_instance: dg.DagsterInstance
+) -> None:
+    pipeline.run("bronze_breweries")
+    manifest = Path(pipeline.uri) / pipeline.newest("bronze_breweries").folder / "_manifest.json"
+    said = manifest.read_text()
+    manifest.write_text(said.replace('"rows": 13', '"rows": 14'))
+    job = dg.reconstructable(rerunnable)
+    rest = [dg.AssetKey(name) for name in LAYERS[1:]]
+    with dg.execute_job(job, kept_instance, asset_selection=rest) as first:
+        assert not first.success
+    assert pipeline.lake.newest("silver_breweries") is None
+
+    manifest.write_text(said)
+    again = dg.ReexecutionOptions.from_failure(first.run_id, kept_instance)
+    with dg.execute_job(job, kept_instance, reexecution_options=again) as second:
+        assert second.success
+    assert pipeline.newest("silver_breweries").run_id == first.run_id
+    assert pipeline.newest("gold_brewery_counts").rows == 9
+
+
+def test_two_runs_at_once_are_two_whole_snapshots(pipeline: Pipeline, checkout: Checkout) -> None:
+    processes = [checkout.start(*checkout.job()) for _ in range(2)]
+    for process in processes:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    for layer in LAYERS:
+        names = list(pipeline.lake.published(layer))
+        assert len(names) == 3
+        assert pipeline.lake.snapshots(layer) == names
+    for name in pipeline.lake.published("gold_brewery_counts"):
+        manifest = pipeline.lake.manifest("gold_brewery_counts", name)
+        rows = pipeline.rows("gold_brewery_counts", manifest)
+        total = sum(row["brewery_count"] for row in rows)
+        assert total == pipeline.lake.manifest("silver_breweries", name).rows
+        assert [row for row in rows if row["state"] == OREGON["state_province"].lower()]

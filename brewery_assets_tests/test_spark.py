@@ -1,0 +1,100 @@
+"""The engine: one for a run, started when it is needed, gone when the run is over."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from brewery_assets.spark import Spark
+from brewery_assets_tests.conftest import Pipeline, failure_of
+
+
+def listening() -> set[int]:
+    """The loopback ports that this process listens on: Sail's is one of them."""
+    connections = psutil.Process().net_connections(kind="inet")
+    return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+
+
+def engines_started(run: dg.ExecuteInProcessResult, pipeline: Pipeline) -> int:
+    records = pipeline.instance.all_logs(run.run_id)
+    return sum("Spark engine: " in record.user_message for record in records)
+
+
+def test_a_run_starts_one_engine_and_leaves_none(pipeline: Pipeline) -> None:
+    before = listening()
+    run = pipeline.run()
+    assert engines_started(run, pipeline) == 1
+    assert listening() == before
+    assert "spark" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_run_of_bronze_alone_starts_no_engine(pipeline: Pipeline) -> None:
+    run = pipeline.run("bronze_breweries")
+    assert engines_started(run, pipeline) == 0
+
+
+def test_a_run_that_fails_leaves_no_engine(pipeline: Pipeline) -> None:
+    pipeline.run()
+    before = listening()
+    folder = Path(pipeline.uri) / pipeline.newest("silver_breweries").folder
+    shutil.rmtree(folder / "country=poland")
+    message = failure_of(pipeline.run("gold_brewery_counts", fails=True))
+    assert "the files are not those of its _manifest.json" in message
+    assert listening() == before
+
+
+def test_the_session_that_is_started_soon_is_the_one_that_is_used() -> None:
+    spark = Spark()
+    before = listening()
+    try:
+        spark.start_soon()
+        spark.start_soon()
+        session = spark.spark_session
+        assert spark.spark_session is session
+        assert session.range(3).count() == 3
+        assert len(listening() - before) == 1
+    finally:
+        spark.stop()
+    assert listening() == before
+
+
+def test_without_java_apache_spark_is_refused_with_what_to_do(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    pipeline.spark_remote = "local[*]"
+    message = failure_of(pipeline.run(fails=True))
+    assert (
+        "SPARK_REMOTE=local[*]: Apache Spark needs Java 17 or newer, and there is none in "
+        "JAVA_HOME or on the PATH; install it, or leave SPARK_REMOTE empty for the embedded engine"
+    ) in message
+    assert pipeline.lake.newest("bronze_breweries") is None
+
+
+def test_a_spark_connect_server_is_used_when_it_is_named(pipeline: Pipeline) -> None:
+    other = Spark()
+    try:
+        host, port = (other.spark_session, other._server)[1].listening_address
+        pipeline.spark_remote = f"sc://{host}:{port}"
+        before = listening()
+        run = pipeline.run()
+        assert listening() == before
+        assert engines_started(run, pipeline) == 1
+        assert pipeline.newest("gold_brewery_counts").rows == 9
+    finally:
+        other.stop()
+
+
+def test_the_embedded_engine_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    spark = Spark()
+    try:
+        assert spark.spark_session.range(3).count() == 3
+    finally:
+        spark.stop()
+    assert os.environ["RUST_LOG"] == "error"
+    assert capfd.readouterr().err == ""
