@@ -6,6 +6,7 @@
 A snapshot without a manifest is a draft. Its writer and the audit see it, nobody else does.
 """
 
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -44,7 +45,8 @@ class Lake(dg.ConfigurableResource[None]):
             return
         self._run_ids = _lineage(context.run, context.instance)
         record = context.instance.get_run_record_by_id(context.run.run_id)
-        self._run_started = record.create_timestamp if record else datetime.now(timezone.utc)
+        started = record.start_time if record and record.start_time else time.time()
+        self._run_started = datetime.fromtimestamp(started, timezone.utc)
 
     def _open(self) -> Storage:
         try:
@@ -101,8 +103,9 @@ class Lake(dg.ConfigurableResource[None]):
                 are not those of the manifest.
         """
         if layer not in self._reading:
-            self._reading[layer] = self._chosen(layer, snapshot)
-            self._verify(self._reading[layer])
+            chosen = self._chosen(layer, snapshot)
+            self._verify(chosen)
+            self._reading[layer] = chosen
         return self._reading[layer]
 
     def _chosen(self, layer: str, snapshot: str | None) -> Manifest:

@@ -1,5 +1,6 @@
 """Every way of running the pipeline that the README names, typed as a person would."""
 
+import contextlib
 import json
 import os
 import re
@@ -170,25 +171,72 @@ def test_the_ui_shows_the_lineage_and_materializes_it_all(
     assert len(pipeline.rows("gold_brewery_counts")) == 9
 
 
-def test_the_demo_ends_with_a_summary_twice_in_a_row_and_on_any_port(tmp_path: Path) -> None:
-    checkout = Checkout(tmp_path / "checkout", {})
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, str]:
+    """A checkout after the demo has run in it twice, and what it said the second time.
+
+    Port 8000 is taken, and a .env points elsewhere.
+    """
+    checkout = Checkout(tmp_path_factory.mktemp("demo") / "checkout", {})
     (checkout.folder / ".env").write_text("BREWERY_API_URL=http://127.0.0.1:1/live\n")
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+        with contextlib.suppress(OSError):  # taken by somebody else: as good
             taken.bind(("127.0.0.1", 8000))
             taken.listen()
-        except OSError:
-            pass  # taken by somebody else: as good
         for _ in range(2):
             code, said = checkout.run(sys.executable, "-m", "demo.run")
             assert code == 0, said
+    return checkout, said
+
+
+def test_the_demo_ends_with_a_summary_twice_in_a_row_and_on_any_port(
+    demo: tuple[Checkout, str],
+) -> None:
+    checkout, said = demo
     assert ":8000/v1" not in said
     assert re.search(r"silver_breweries\s+11,822 rows", said)
     assert re.search(r"gold_brewery_counts\s+613 rows", said)
     assert re.search(r"United States / California\s+919\s+micro\s+5,840", said)
     assert "make dev" in said
     assert len(list((checkout.folder / "lake" / "gold_brewery_counts").iterdir())) == 2
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("example", "shown"),
+    [
+        ("duckdb.sql", r"United States │ California\s+│\s+919 "),
+        ("pandas.concat", r"micro\s+5840\n"),
+        ("silver.where", r"\|\s+Flanders\|\s+301\|"),
+    ],
+)
+def test_the_examples_of_the_readme_count_every_brewery_once(
+    demo: tuple[Checkout, str], example: str, shown: str
+) -> None:
+    (code,) = (found for found in EXAMPLES if example in found)
+    exit_code, said = demo[0].run(sys.executable, "-c", code)
+    assert exit_code == 0, said
+    assert re.search(shown, said), said
+    assert len(EXAMPLES) == 3
+
+
+def test_an_older_bronze_is_refined_again_by_the_readmes_command(
+    demo: tuple[Checkout, str],
+) -> None:
+    checkout, _ = demo
+    folder = checkout.folder / "lake"
+    oldest = min(path.name for path in (folder / "bronze_breweries").iterdir())
+    (command,) = re.findall(r"dagster asset materialize -m .*?\}\}\}\}'", README, re.DOTALL)
+    command = command.replace("20261122T101500Z-1a2b3c4d", oldest.removeprefix("snapshot="))
+    code, said = checkout.run("bash", "-c", command)
+    assert code == 0, said
+    newest = max((folder / "silver_breweries").iterdir()) / "_manifest.json"
+    made_from = json.loads(newest.read_text())["made_from"]
+    assert made_from == {"bronze_breweries": oldest.removeprefix("snapshot=")}
 
 
 def test_make_help_lists_every_target() -> None:

@@ -160,8 +160,10 @@ def test_a_published_snapshot_that_lost_a_file_is_refused_not_read_as_fewer_rows
 ) -> None:
     manifest = publish(lake_of(folder, instance))
     (folder / manifest.folder / "a.parquet").unlink()
-    with pytest.raises(LakeError, match=r"the files are not those of its _manifest\.json"):
-        Lake(uri=str(folder)).reading("gold")
+    lake = Lake(uri=str(folder))
+    for _ in range(2):  # a retried step asks again
+        with pytest.raises(LakeError, match=r"the files are not those of its _manifest\.json"):
+            lake.reading("gold")
 
 
 def test_what_engines_leave_beside_the_data_is_not_data(
