@@ -101,9 +101,12 @@ class Fetcher:
             )(self._try, url, query, decode)
         except tenacity.RetryError as spent:
             last = spent.last_attempt
+            impatient = f", and the whole read may take only {self.patience:g} s"
             raise SourceError(
                 f"GET {_shown(url, query)} gave no usable answer in {last.attempt_number} "
-                f"tries and {time.monotonic() - started:.0f} s; the last: {last.exception()}"
+                f"tries and {time.monotonic() - started:.0f} s"
+                f"{impatient if last.attempt_number < self.attempts else ''}"
+                f"; the last: {last.exception()}"
             ) from None  # the cause is in the sentence; six stack traces would hide it
         return answer
 

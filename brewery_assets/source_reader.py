@@ -135,6 +135,7 @@ class Reader:
             ):
                 return self._reading(f"{found}; MISSING_ROWS_ALLOWED={self.missing_allowed}")
             else:
+                had_too_many = False
                 self.log.warning(f"{self.url}: {found} after pass {self.passes} of {PASSES}")
         raise SourceError(
             f"{self.url}/breweries is not complete after {PASSES} passes: {found}. Nothing is "

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from brewery_assets.bronze import FIELDS, bronze_breweries
 from brewery_assets.gold import GOLD
 from brewery_assets.silver import SILVER
 from brewery_assets.spark import Spark
@@ -74,6 +75,14 @@ def test_bronze_tells_how_the_source_was_read_and_versions_its_content(
     assert shown["source/requests"].value == 4
     assert shown["seconds_to_read"].value >= 0
     assert len(shown["source/sha256"].value) == 64
+
+
+def test_bronze_lists_the_fields_that_the_api_serves() -> None:
+    assert sorted(FIELDS) == sorted(scenario.OREGON)
+    (spec,) = bronze_breweries.specs
+    shown = {column.name: column for column in spec.metadata["dagster/column_schema"].columns}
+    assert list(shown) == list(FIELDS)
+    assert all(column.description for column in shown.values())
 
 
 def test_the_data_version_of_bronze_changes_only_with_its_content(pipeline: Pipeline) -> None:
