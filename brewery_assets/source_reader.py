@@ -19,6 +19,7 @@ from brewery_assets.source_http import Fetcher, RefusedError, SourceError
 from brewery_assets.source_records import Record, split_page
 
 PAGE_SIZE = 200
+BORDERS_MOVE_BY = 13
 PASSES = 5
 PAGES_AHEAD = 100  # in the pool's queue, so that a total gone mad does not fill the memory
 FRUITLESS_PAGES = 3  # beyond the expected last page: what a server that ignores `page` is given
@@ -94,6 +95,7 @@ class Reader:
         self.log = log
         self.began = _now()
         self.passes = 0
+        self.page_size = PAGE_SIZE
         self._begin_anew(None)
 
     def _begin_anew(self, totals: Totals | None) -> None:
@@ -114,7 +116,7 @@ class Reader:
         had_too_many = False
         while self.passes < PASSES:
             known = len(self.records)
-            self._read_pages(-(-self.totals.total // PAGE_SIZE))
+            self._read_pages(self.totals.total)
             after = self._ask_totals()
             found = f"{len(self.records):,} distinct ids where /meta says {self.totals.total:,}"
             if after != self.totals:
@@ -165,13 +167,16 @@ class Reader:
                 return None
             raise
 
-    def _read_pages(self, expected: int) -> bool:
-        """One pass: the pages that `/meta` promises, then on until nothing new comes.
+    def _read_pages(self, total: int) -> bool:
+        """One pass: pages for the total that `/meta` promises, then on until nothing new comes.
 
         A short or empty page is not the end before that, and a server may serve smaller pages
         than it was asked for. Whether an empty page was the end.
         """
+        # Each pass has its borders elsewhere: what an unstable order hides at one, the next shows.
+        self.page_size = PAGE_SIZE - BORDERS_MOVE_BY * self.passes
         self.passes += 1
+        expected = -(-total // self.page_size)
         seen: set[tuple[str, int]] = set()
         for done, page in enumerate(self._ask_pages(expected), start=1):
             self._add(page, seen)
@@ -200,7 +205,11 @@ class Reader:
                 yield answer.result()
 
     def _ask_page(self, number: int) -> list[Record]:
-        query: dict[str, str | int] = {"per_page": PAGE_SIZE, "page": number, "sort": "id:asc"}
+        query: dict[str, str | int] = {
+            "per_page": self.page_size,
+            "page": number,
+            "sort": "id:asc",
+        }
         return self.fetcher.get(f"{self.url}/breweries", query, split_page)
 
     def _add(self, page: list[Record], seen: set[tuple[str, int]]) -> int:

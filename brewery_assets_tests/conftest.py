@@ -17,6 +17,7 @@ from brewery_assets.settings import Settings
 from brewery_assets.source import OpenBreweryDB
 from brewery_assets_tests.scenario import ROWS
 from demo.data import Row, load
+from demo.faults import Faults
 from demo.server import DemoApi
 
 LAYERS = ("bronze_breweries", "silver_breweries", "rejected_breweries", "gold_brewery_counts")
@@ -42,6 +43,22 @@ def api() -> Iterator[DemoApi]:
     """An API that serves the rows of scenario.py."""
     with DemoApi(ROWS, requests_per_minute=None) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def api_of_1050(real_rows: list[Row]) -> Iterator[DemoApi]:
+    with DemoApi(real_rows[:1050], requests_per_minute=None) as api:
+        yield api
+
+
+@pytest.fixture
+def of_1050(api_of_1050: DemoApi) -> Iterator[DemoApi]:
+    """An API with six pages of real rows."""
+    rows = list(api_of_1050.rows)
+    api_of_1050.requests.clear()
+    yield api_of_1050
+    api_of_1050.faults = Faults()
+    api_of_1050.rows[:] = rows
 
 
 @dataclass
