@@ -49,5 +49,8 @@ def bronze_breweries(
     return dg.MaterializeResult(
         value=reading,
         data_version=dg.DataVersion(reading.sha256),
-        metadata={"seconds_to_read": round(time.monotonic() - started, 2)},
+        metadata={
+            "seconds_to_read": round(time.monotonic() - started, 2),
+            "preview": dg.MetadataValue.md("\n".join(["```json", *reading.lines[:5], "```"])),
+        },
     )

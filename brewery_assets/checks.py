@@ -38,7 +38,8 @@ def complete_against_source(content: bytes, source: dict[str, Any]) -> Outcome:
         "doubt": source["doubt"],
     }
     as_counted = distinct == before == after
-    return Outcome(distinct == len(ids) and (as_counted or bool(source["doubt"])), numbers)
+    in_doubt = bool(source["doubt"]) and (before or 0) - distinct <= source["missing_allowed"]
+    return Outcome(distinct == len(ids) and (as_counted or in_doubt), numbers)
 
 
 def rows_are_conserved(bronze: int, silver: int, rejected: int) -> Outcome:

@@ -36,11 +36,19 @@ class Lake(dg.ConfigurableResource[None]):
     _run_ids: list[str] = PrivateAttr(default_factory=list)
     _run_started: datetime | None = PrivateAttr(default=None)
     _reading: dict[str, Manifest] = PrivateAttr(default_factory=dict)
+    _wrote: dict[str, str] = PrivateAttr(default_factory=dict)
+    _name: str | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""
-        self._storage = self._open()
-        self._reading = {}
+        self._reading, self._wrote, self._name = {}, {}, None
+        try:
+            self.storage.prepare()
+        except OSError as error:
+            raise SettingsError(
+                f"LAKE_URI={self.uri}: cannot be written ({error.strerror}); "
+                "allowed is a folder that this user may write"
+            ) from None
         if context.run is None or context.instance is None:
             return
         self._run_ids = _lineage(context.run, context.instance)
@@ -48,20 +56,11 @@ class Lake(dg.ConfigurableResource[None]):
         started = record.start_time if record and record.start_time else time.time()
         self._run_started = datetime.fromtimestamp(started, timezone.utc)
 
-    def _open(self) -> Storage:
-        try:
-            return Folder(self.uri)
-        except OSError as error:
-            raise SettingsError(
-                f"LAKE_URI={self.uri}: cannot be written ({error.strerror}); "
-                "allowed is a folder that this user may write"
-            ) from None
-
     @property
     def storage(self) -> Storage:
         """The files below."""
         if self._storage is None:
-            self._storage = self._open()
+            self._storage = Folder(self.uri)
         return self._storage
 
     def layers(self) -> list[str]:
@@ -102,7 +101,8 @@ class Lake(dg.ConfigurableResource[None]):
             LakeError: when there is none, when this run's own was not audited, or when the files
                 are not those of the manifest.
         """
-        if layer not in self._reading:
+        known = self._reading.get(layer)
+        if known is None or snapshot not in (None, known.snapshot):
             chosen = self._chosen(layer, snapshot)
             self._verify(chosen)
             self._reading[layer] = chosen
@@ -111,13 +111,13 @@ class Lake(dg.ConfigurableResource[None]):
     def _chosen(self, layer: str, snapshot: str | None) -> Manifest:
         if snapshot:
             return self.manifest(layer, snapshot)
-        own = self._of_runs(layer, self._run_ids[:1])
-        if own and not self._is_published(layer, own[0]):
+        wrote = self._wrote.get(layer) or max(self._of_runs(layer, self._run_ids[:1]), default=None)
+        if wrote and self._draft(layer, wrote) and not self._is_published(layer, wrote):
             raise LakeError(
                 f"{self.storage.uri(layer)}: what this run wrote is not published; "
                 "select the asset's checks too, they publish it"
             )
-        newest = self.manifest(layer, own[0]) if own else self.newest(layer)
+        newest = self.manifest(layer, wrote) if wrote else self.newest(layer)
         if newest is None:
             raise LakeError(f"{self.uri} has no published {layer}: materialize it first")
         return newest
@@ -155,7 +155,9 @@ class Lake(dg.ConfigurableResource[None]):
         What an earlier try of the same run left there is deleted.
         """
         self._reading.pop(layer, None)
-        folder = folder_of(layer, self._own_name())
+        self._name = self._name or self._own_name()
+        self._wrote[layer] = self._name
+        folder = folder_of(layer, self._name)
         if self.storage.exists(f"{folder}/{MANIFEST}"):
             raise LakeError(f"{self.storage.uri(folder)} is published and stays as it is")
         self.storage.delete(folder)
@@ -182,10 +184,10 @@ class Lake(dg.ConfigurableResource[None]):
 
     def draft(self, layer: str) -> Manifest | None:
         """What this run, or the one that it re-executes, wrote and has not published."""
-        for snapshot in self._of_runs(layer, self._run_ids):
-            if not self._is_published(layer, snapshot) and (draft := self._draft(layer, snapshot)):
-                return draft
-        return None
+        newest = next(iter(self._of_runs(layer, self._run_ids)), None)
+        if newest is None or self._is_published(layer, newest):
+            return None
+        return self._draft(layer, newest)
 
     def written(self, layer: str, snapshot: str) -> Manifest:
         """A snapshot, published or not: for the audit of another output of the same step."""
@@ -230,13 +232,19 @@ class Lake(dg.ConfigurableResource[None]):
     def _sweep(self, layer: str) -> None:
         """Deletes what is no longer kept; that it cannot is no reason to fail a good run."""
         now = datetime.now(timezone.utc)
+        log = dg.get_dagster_logger()
         try:
-            for snapshot in no_longer_kept(self, layer, self.snapshots_kept, now):
-                folder = folder_of(layer, snapshot)
+            going = no_longer_kept(self, layer, self.snapshots_kept, now)
+        except Exception as error:
+            log.warning(f"{layer}: cannot tell which snapshots may go: {error}")
+            return
+        for snapshot in going:
+            folder = folder_of(layer, snapshot)
+            try:
                 self.storage.delete(f"{folder}/{MANIFEST}")
                 self.storage.delete(folder)
-        except Exception as error:
-            dg.get_dagster_logger().warning(f"{layer}: old snapshots could not be deleted: {error}")
+            except OSError as error:
+                log.warning(f"{layer}: {snapshot} could not be deleted: {error}")
 
 
 def _lineage(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:

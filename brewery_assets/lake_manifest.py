@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from brewery_assets.lake_storage import StoredFile
 
 _STAMP = "%Y%m%dT%H%M%SZ"
-_FOLDER = re.compile(r"snapshot=(\d{8}T\d{6}Z-[0-9a-f]{8})")
+_FOLDER = re.compile(r"snapshot=([12]\d{7}T\d{6}Z-[0-9a-f]{8})")
 
 
 class Manifest(BaseModel, frozen=True):
@@ -58,7 +58,13 @@ def folder_of(layer: str, snapshot: str) -> str:
 def snapshot_in(folder: str) -> str | None:
     """The snapshot's name in a folder's name; None for any other folder."""
     match = _FOLDER.fullmatch(folder)
-    return match[1] if match else None
+    if match is None:
+        return None
+    try:
+        time_of(match[1])
+    except ValueError:  # 20261399T000000Z
+        return None
+    return match[1]
 
 
 def name_of(started: datetime, run_id: str) -> str:

@@ -18,6 +18,10 @@ class StoredFile(NamedTuple):
 class Storage(Protocol):
     """Paths are relative to the lake, with `/` between their parts, on every platform."""
 
+    def prepare(self) -> None:
+        """Makes sure that it can be written; OSError when it cannot."""
+        ...
+
     def uri(self, path: str) -> str:
         """The path as an engine and a person take it."""
         ...
@@ -55,8 +59,9 @@ class Folder:
     """A lake in a folder of a file system."""
 
     def __init__(self, root: str) -> None:
-        """Makes the folder; PermissionError or another OSError when it cannot be written."""
         self.root = Path(root).expanduser().resolve()
+
+    def prepare(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.root):  # a read-only mount shows only by trying
             pass
@@ -69,6 +74,10 @@ class Folder:
             return sorted(entry.name for entry in (self.root / path).iterdir() if entry.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except PermissionError:
+            if self.root / path == self.root:
+                raise
+            return []  # lost+found, say: not ours
 
     def files(self, path: str) -> list[StoredFile]:
         base = self.root / path
@@ -91,6 +100,13 @@ class Folder:
         aside = self._written_aside(path, content)
         try:
             os.link(aside, self.root / path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links, such as exFAT
+            with (self.root / path).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
         finally:
             aside.unlink()
 

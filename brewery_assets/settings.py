@@ -1,5 +1,6 @@
 """What can be set from outside, read and checked in one place before any work begins."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
@@ -19,13 +20,14 @@ def _http_url(value: str) -> str:
 def _lake(value: str) -> str:
     if "://" in value:
         raise ValueError("allowed is a folder, such as lake or /data/lake")
-    if bad := sorted(set(value) & set("%*?[]{}")):
-        raise ValueError(f"{' '.join(bad)} in a path means something else to an engine: rename it")
+    if bad := sorted(set(value) & set("%*?[]{}\\\n\r")):
+        shown = " ".join(repr(char)[1:-1] for char in bad)
+        raise ValueError(f"{shown} in a path means something else to an engine: rename it")
     return value
 
 
 def _engine(value: str) -> str:
-    if not value.startswith(("local", "sc://")):
+    if not re.fullmatch(r"local(\[(\*|\d+)(,\d+)?\])?|sc://[^/;\s]+(/.*)?", value):
         raise ValueError("allowed is local[*], sc://host:15002, or nothing for the embedded engine")
     return value
 

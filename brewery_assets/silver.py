@@ -154,6 +154,17 @@ def preview(silver: DataFrame) -> str:
     )
 
 
+def preview_rejected(refused: DataFrame) -> str:
+    """Lines by reason, and five of them."""
+    reasons = refused.groupBy("reason").count().orderBy(F.desc("count"), "reason").collect()
+    lines = refused.select("reason", F.substring("line", 1, 200)).orderBy("line").limit(5).collect()
+    if not reasons:
+        return "No line was refused."
+    return "\n\n".join(
+        [markdown(("reason", "lines"), reasons), markdown(("reason", "line"), lines)]
+    )
+
+
 _BRONZE = "bronze_breweries"
 _ORIGINS = {
     "country": ["country"],
@@ -174,7 +185,8 @@ SILVER = Table(
 REJECTED = Table(
     name="rejected_breweries",
     schema=REJECTED_SCHEMA,
-    lineage={"line": [(_BRONZE, "line")], "reason": [(_BRONZE, "line")]},
+    lineage={"line": [(_BRONZE, "id")], "reason": [(_BRONZE, "id"), (_BRONZE, "name")]},
+    preview=preview_rejected,
 )
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,7 @@ RETRIED_ERRORS = (
     urllib3.exceptions.HTTPError,  # what reading a body raises: cut, undecodable, timed out
 )
 LONGEST_BACKOFF = 30.0
+PATROL = 0.1  # seconds between two looks at whether the read was cancelled
 HEADERS = {
     "Accept": "application/json",  # without it a refused request answers a redirect or a page
     "User-Agent": "brewery_assets/0.1 (a Dagster pipeline; python-requests)",
@@ -121,8 +123,7 @@ class Fetcher:
         with self._lock:
             self.sent += 1
         try:
-            with self.session.get(url, params=query, timeout=timeout, stream=True) as response:
-                body = _body(response, timeout)
+            response, body = self._exchange(url, query, timeout)
         except RETRIED_ERRORS as error:
             raise _PassingError(f"{type(error).__name__}: {error}") from error
         except requests.RequestException as error:
@@ -136,6 +137,31 @@ class Fetcher:
             return decode(body.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:  # JSON may be too deep to read
             raise _PassingError(f"{error}, in {answer}") from error
+
+    def _exchange(
+        self, url: str, query: Mapping[str, str | int], timeout: float
+    ) -> tuple[requests.Response, bytes]:
+        """One request and its answer, in a thread that is left behind when time is up.
+
+        A socket that hangs, or drips a byte at a time, cannot be told to stop; a run can.
+        """
+        answer: Future[tuple[requests.Response, bytes]] = Future()
+
+        def exchange() -> None:
+            try:
+                with self.session.get(url, params=query, timeout=timeout, stream=True) as response:
+                    answer.set_result((response, _body(response, timeout)))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=exchange, name="request", daemon=True).start()
+        until = time.monotonic() + timeout + PATROL
+        while not wait([answer], timeout=PATROL).done:
+            if self.cancelled.is_set():
+                raise SourceError("cancelled")
+            if time.monotonic() > until:
+                raise requests.Timeout(f"the answer took longer than {timeout:g} s")
+        return answer.result()
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -155,7 +181,7 @@ class Fetcher:
 
 
 def _body(response: requests.Response, timeout: float) -> bytes:
-    # A server that drips a byte a second never lets a socket time out; this does.
+    # So that the thread of an answer without an end has one.
     until = time.monotonic() + timeout
     parts = []
     while part := response.raw.read1(1 << 16, decode_content=True):

@@ -234,6 +234,7 @@ class Reader:
                 "meta_before": meta,
                 "meta_after": meta,
                 "missing": self.missing,
+                "missing_allowed": self.missing_allowed,
                 "pages": self.pages,
                 "passes": self.passes,
                 "requests": self.fetcher.sent,

@@ -29,6 +29,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the developer's, and no file but below tmp_path."""
     for name in (*SETTINGS, "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
 
 

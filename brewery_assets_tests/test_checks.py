@@ -17,7 +17,7 @@ from brewery_assets_tests.scenario import GOOD, OREGON, ROWS
 def said(total: int, **facts: Any) -> dict[str, Any]:
     meta = {"total": total}
     source = {"meta_before": meta, "meta_after": meta, "verified": True, "doubt": None}
-    return source | facts
+    return {**source, "missing_allowed": 0, **facts}
 
 
 def lines(*records: Any) -> bytes:
@@ -37,7 +37,9 @@ A, B = {"id": "a", "name": "A"}, {"id": "b", "name": "B"}
         (lines(A, {**A, "name": "again"}), said(1), False),
         (lines(A, None, None, {"name": "no id"}), said(4), True),
         (lines(A), said(2, meta_after={"total": 1}), False),
-        (lines(A), said(2, verified=False, doubt="MISSING_ROWS_ALLOWED=1"), True),
+        (lines(A), said(2, doubt="MISSING_ROWS_ALLOWED=1", missing_allowed=1), True),
+        (lines(A), said(3, doubt="MISSING_ROWS_ALLOWED=1", missing_allowed=1), False),
+        (lines(A, B), said(1, doubt="more than /meta says"), True),
         (lines(A), said(0, meta_before=None, meta_after=None, doubt="no /meta"), True),
         (lines(A, A), said(0, meta_before=None, meta_after=None, doubt="no /meta"), False),
         (b"", said(0), True),

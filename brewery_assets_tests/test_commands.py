@@ -178,7 +178,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, str]:
     Port 8000 is taken, and a .env points elsewhere.
     """
     checkout = Checkout(tmp_path_factory.mktemp("demo") / "checkout", {})
-    (checkout.folder / ".env").write_text("BREWERY_API_URL=http://127.0.0.1:1/live\n")
+    (checkout.folder / ".env").write_text(
+        f"BREWERY_API_URL=http://127.0.0.1:1/live\nLAKE_URI={checkout.folder / 'lake'}\n"
+    )
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):  # taken by somebody else: as good

@@ -62,6 +62,10 @@ def test_the_ui_gets_schema_lineage_and_a_preview(pipeline: Pipeline) -> None:
     assert [dep.column_name for dep in lineage["state_name"]] == ["country", "state_province"]
     assert "| Missouri Beer Company | micro | O'Fallon | Missouri |" in silver["preview"].value
     assert "| United States | 5 |" in silver["preview"].value
+    rejected = metadata_of(run, "rejected_breweries")["preview"].value
+    assert "| no id | 1 |" in rejected
+    assert "Brewery Without an Id" in rejected
+    assert metadata_of(run, "bronze_breweries")["preview"].value.startswith("```json\n{")
     gold = metadata_of(run, "gold_brewery_counts")
     assert "| Belgium | Flanders | micro | 2 |" in gold["preview"].value
     assert set(gold["dagster/column_lineage"].value.deps_by_column) == set(GOLD.columns)

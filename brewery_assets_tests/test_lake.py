@@ -264,13 +264,53 @@ def test_drafts_stay_for_a_day(folder: Path, instance: dg.DagsterInstance) -> No
 def test_foreign_folders_and_files_are_left_alone(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
-    for name in ("gold/snapshot=mine", "gold/notes", "private"):
+    for name in (
+        "gold/snapshot=mine",
+        "gold/notes",
+        "private",
+        "x/snapshot=20261399T235959Z-00000000",
+    ):
         (folder / name).mkdir(parents=True)
     (folder / "gold" / "README.txt").write_text("mine")
     publish(lake_of(folder, instance, kept=1))
     assert (folder / "gold" / "snapshot=mine").is_dir()
     assert (folder / "gold" / "README.txt").read_text() == "mine"
     assert (folder / "private").is_dir()
+
+
+def test_what_a_run_wrote_is_not_swept_under_it(folder: Path, instance: dg.DagsterInstance) -> None:
+    first = lake_of(folder, instance, kept=1)
+    own = publish(first, "bronze").snapshot
+    publish(lake_of(folder, instance, OTHER_RUN, kept=1), "bronze")
+    assert first.reading("bronze").snapshot == own
+    assert publish(first, "silver").snapshot == own
+    # And when it is gone all the same, nothing else is read in its place.
+    shutil.rmtree(folder / "bronze" / f"snapshot={own}")
+    again = lake_of(folder, instance, kept=1)
+    again._wrote["bronze"] = own
+    with pytest.raises(LakeError, match=f"no published snapshot '{own}'"):
+        again.reading("bronze")
+
+
+def test_a_snapshot_named_later_in_the_run_is_read_all_the_same(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    publish_as("20260101T000000Z-00000001", folder, "silver")
+    publish_as("20260102T000000Z-00000002", folder, "silver")
+    lake = lake_of(folder, instance)
+    assert lake.reading("silver").snapshot == "20260102T000000Z-00000002"
+    named = "20260101T000000Z-00000001"
+    assert lake.reading("silver", named).snapshot == named
+    assert lake.reading("silver").snapshot == named
+
+
+def test_a_run_that_has_published_audits_no_older_draft(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    write(lake_of(folder, instance))
+    again = lake_of(folder, instance, OTHER_RUN, parent=RUN)
+    publish(again)
+    assert again.draft("gold") is None
 
 
 def test_a_sweep_that_fails_is_a_warning_not_a_failure(
@@ -283,7 +323,7 @@ def test_a_sweep_that_fails_is_a_warning_not_a_failure(
     newest = Lake(uri=str(folder)).newest("gold")
     assert newest is not None
     assert newest.snapshot == manifest.snapshot
-    assert "old snapshots could not be deleted" in caplog.text
+    assert "cannot tell which snapshots may go" in caplog.text
 
 
 def test_a_manifest_is_readable_json_with_all_that_the_contract_names(
@@ -302,8 +342,16 @@ def test_a_manifest_is_readable_json_with_all_that_the_contract_names(
 
 def test_a_place_that_cannot_be_written_is_refused_with_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match=r"^LAKE_URI=.*/file/lake: cannot be written \(Not a"):
-        Lake(uri=str(tmp_path / "file" / "lake")).storage.folders("")
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        pytest.raises(SettingsError, match=r"^LAKE_URI=.*/file/lake: cannot be written \(Not a"),
+    ):
+        lake_of(tmp_path / "file" / "lake", instance)
+
+
+def test_a_reader_makes_no_folder(folder: Path) -> None:
+    assert Lake(uri=str(folder)).newest("gold") is None
+    assert not folder.exists()
 
 
 def test_a_lake_can_be_moved(pipeline: Pipeline, tmp_path: Path) -> None:

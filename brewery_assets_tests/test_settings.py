@@ -4,6 +4,18 @@ import pytest
 
 from brewery_assets.settings import Settings, SettingsError
 
+ENGINES = "allowed is local[*], sc://host:15002, or nothing for the embedded engine"
+
+
+@pytest.mark.parametrize(
+    "value", ["local", "local[2]", "local[*]", "sc://spark", "sc://[::1]:1/;x=y"]
+)
+def test_every_form_of_an_engines_address_is_taken(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", value)
+    assert Settings.from_environment().spark_remote == value
+
 
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
@@ -16,11 +28,10 @@ from brewery_assets.settings import Settings, SettingsError
         ("LAKE_URI", "ftp://host/lake", "allowed is a folder, such as lake or /data/lake"),
         ("LAKE_URI", "100%", "% in a path means something else to an engine: rename it"),
         ("LAKE_URI", "a*b[1]", "* [ ] in a path means something else to an engine: rename it"),
-        (
-            "SPARK_REMOTE",
-            "yarn",
-            "allowed is local[*], sc://host:15002, or nothing for the embedded engine",
-        ),
+        ("LAKE_URI", "a\\b", r"\\ in a path means something else to an engine: rename it"),
+        ("SPARK_REMOTE", "yarn", ENGINES),
+        ("SPARK_REMOTE", "localhost:15002", ENGINES),
+        ("SPARK_REMOTE", "sc://", ENGINES),
         ("SNAPSHOTS_KEPT", "-1", "allowed is a whole number, 1 or more"),
         ("SNAPSHOTS_KEPT", "0", "allowed is a whole number, 1 or more"),
         ("SNAPSHOTS_KEPT", "many", "allowed is a whole number, 1 or more"),

@@ -103,6 +103,7 @@ def test_the_facts_say_what_the_source_said_and_how_it_was_read(of_1050: DemoApi
         "verified": True,
         "doubt": None,
         "missing": 0,
+        "missing_allowed": 0,
         "pages": 6,
         "passes": 1,
         "requests": PAGES_OF_1050 + METAS,

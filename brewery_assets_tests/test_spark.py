@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -98,3 +99,47 @@ def test_the_embedded_engine_is_quiet(capfd: pytest.CaptureFixture[str]) -> None
         spark.stop()
     assert os.environ["RUST_LOG"] == "error"
     assert capfd.readouterr().err == ""
+
+
+def test_an_address_where_nobody_answers_is_refused_before_any_work(pipeline: Pipeline) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    pipeline.spark_remote = f"sc://127.0.0.1:{port}"
+    message = failure_of(pipeline.run(fails=True))
+    assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: nobody answers there" in message
+    assert not pipeline.api.requests
+
+
+@pytest.mark.parametrize(
+    ("says", "lacking"),
+    [
+        ("exit 1", "is none"),
+        ("echo 'openjdk version \"11.0.2\" 2019-01-15' >&2", "is version 11"),
+        ("echo 'java version \"1.8.0_202\"' >&2", "is version 1"),
+    ],
+)
+def test_a_java_that_will_not_do_is_refused(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, lacking: str
+) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text(f"#!/bin/sh\n{says}\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    pipeline.spark_remote = "local[2]"
+    assert f"needs Java 17 or newer, and {java} {lacking}; install it" in failure_of(
+        pipeline.run(fails=True)
+    )
+
+
+def test_an_engine_that_is_stopped_while_it_starts_is_gone() -> None:
+    for _ in range(5):
+        before = listening()
+        spark = Spark()
+        spark.start_soon()
+        spark.stop()
+        for thread in [found for found in threading.enumerate() if found.name == "spark"]:
+            thread.join(30)
+        assert listening() == before
+        with pytest.raises(RuntimeError, match="has been stopped"):
+            _ = spark.spark_session

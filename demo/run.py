@@ -4,9 +4,10 @@ import os
 import sys
 
 import dagster as dg
+from dotenv import load_dotenv
 
 from brewery_assets.lake import Lake
-from brewery_assets.settings import Settings
+from brewery_assets.settings import Settings, SettingsError
 from demo.server import DemoApi
 from demo.summary import summary_of
 
@@ -15,6 +16,12 @@ PORT = 8000
 
 def main() -> int:
     """Runs the job; the process's exit code."""
+    load_dotenv(".env", override=True)  # as Dagster's own commands do
+    try:
+        lake = Settings.from_environment().lake_uri
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
     api = DemoApi(port=PORT)
     try:
         api.start()
@@ -34,7 +41,7 @@ def main() -> int:
     if not result.success:
         print("The run failed; the lines above say why.", file=sys.stderr)
         return 1
-    print(summary_of(Lake(uri=Settings.from_environment().lake_uri)))
+    print(summary_of(Lake(uri=lake)))
     return 0
 
 

@@ -53,8 +53,11 @@ def _layers(lake: Lake, manifests: Sequence[Manifest]) -> list[str]:
     for manifest in manifests:
         folder = Path(lake.storage.uri(manifest.folder))
         shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-        size = f"{manifest.bytes / 1e6:.1f} MB in {len(manifest.files)} files"
-        rows.append(f"  {manifest.layer:20}{manifest.rows:>8,} rows  {size:21}  {shown}/")
+        size = f"{manifest.bytes / 1e6:.1f} MB" if manifest.bytes > 1e6 else f"{manifest.bytes:,} B"
+        files = f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
+        rows.append(
+            f"  {manifest.layer:20}{manifest.rows:>8,} rows {size:>8} in {files:10} {shown}/"
+        )
     return rows
 
 
