@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from brewery_assets_tests.checkout import JOB, ROOT, Checkout
-from brewery_assets_tests.conftest import Pipeline
+from brewery_assets_tests.conftest import LAYERS, Pipeline
 from demo.faults import Faults
 
 MODULE = ("-m", "brewery_assets.definitions")
@@ -82,34 +82,36 @@ def test_a_dotenv_file_is_read(pipeline: Pipeline, checkout: Checkout) -> None:
     assert pipeline.newest("gold_brewery_counts").rows == 9
 
 
-@pytest.fixture
-def ui(checkout: Checkout) -> Iterator[str]:
+@contextlib.contextmanager
+def dagster_dev(checkout: Checkout) -> Iterator[str]:
     """The address of the Dagster UI with its daemon."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = ("dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port))
-    log = (checkout.folder / "dev.log").open("w")
-    process = checkout.start(*DAGSTER, *command, output=log)
     address = f"http://127.0.0.1:{port}"
-    try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                requests.get(f"{address}/server_info", timeout=5).raise_for_status()
-                break
-            except requests.RequestException:
+    with (checkout.folder / "dev.log").open("w") as log:
+        process = checkout.start(*DAGSTER, *command, output=log)
+        try:
+            until = time.monotonic() + 60
+            while not answers(address):
                 assert process.poll() is None, (checkout.folder / "dev.log").read_text()
                 assert time.monotonic() < until
                 time.sleep(0.2)
-        yield address
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=30)
+            yield address
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            log.close()
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(timeout=30)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/server_info", timeout=5).ok
+    except requests.RequestException:
+        return False
 
 
 def ask(address: str, query: str, **variables: Any) -> Any:
@@ -133,9 +135,60 @@ ASSETS = """{ assetNodes {
 } }"""
 
 
+def materialize_all(address: str, wait: float) -> str:
+    """What becomes of a run of all assets, launched as the UI's button does."""
+    params = {
+        "selector": {
+            "repositoryLocationName": "brewery_assets",
+            "repositoryName": "__repository__",
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [{"path": [name]} for name in LAYERS],
+        },
+        "mode": "default",
+    }
+    launched = ask(address, LAUNCH, params=params)["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    until = time.monotonic() + wait
+    status = "QUEUED"
+    while status not in ("SUCCESS", "FAILURE", "CANCELED") and time.monotonic() < until:
+        time.sleep(0.3)
+        status = ask(address, STATUS, id=launched["run"]["runId"])["runOrError"]["status"]
+    return status
+
+
 def test_the_ui_shows_the_lineage_and_materializes_it_all(
-    pipeline: Pipeline, checkout: Checkout, ui: str
+    pipeline: Pipeline, checkout: Checkout
 ) -> None:
+    with dagster_dev(checkout) as ui:
+        look_at_the_lineage(ui)
+        assert materialize_all(ui, wait=90) == "SUCCESS", (checkout.folder / "dev.log").read_text()
+    assert len(pipeline.rows("gold_brewery_counts")) == 9
+
+
+def test_a_run_that_was_killed_does_not_block_the_ui_for_ever(
+    pipeline: Pipeline, checkout: Checkout
+) -> None:
+    settings = (ROOT / "dagster.yaml").read_text()
+    (checkout.folder / "dagster.yaml").unlink()
+    (checkout.folder / "dagster.yaml").write_text(
+        settings.replace(
+            "max_runtime_seconds: 1800", "max_runtime_seconds: 20\n  poll_interval_seconds: 2"
+        )
+    )
+    pipeline.api.faults = Faults(hanging=1.0)
+    process = checkout.start(*checkout.job())
+    until = time.monotonic() + 60
+    while not pipeline.api.requests:  # it runs
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    pipeline.api.faults = Faults()
+    with dagster_dev(checkout) as ui:
+        assert materialize_all(ui, wait=90) == "SUCCESS", (checkout.folder / "dev.log").read_text()
+
+
+def look_at_the_lineage(ui: str) -> None:
     nodes = {node["assetKey"]["path"][0]: node for node in ask(ui, ASSETS)["assetNodes"]}
     origins = {name: [key["path"][0] for key in n["dependencyKeys"]] for name, n in nodes.items()}
     assert origins == {
@@ -149,26 +202,6 @@ def test_the_ui_shows_the_lineage_and_materializes_it_all(
         assert node["kinds"]
         assert node["description"].startswith("One ")
         assert node["owners"] == [{"team": "data-engineering"}]
-
-    params = {
-        "selector": {
-            "repositoryLocationName": "brewery_assets",
-            "repositoryName": "__repository__",
-            "pipelineName": "__ASSET_JOB",
-            "assetSelection": [{"path": [name]} for name in nodes],
-        },
-        "mode": "default",
-    }
-    launched = ask(ui, LAUNCH, params=params)["launchPipelineExecution"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
-    until = time.monotonic() + 90
-    status = "QUEUED"
-    while status not in ("SUCCESS", "FAILURE", "CANCELED"):
-        assert time.monotonic() < until, status
-        time.sleep(0.3)
-        status = ask(ui, STATUS, id=launched["run"]["runId"])["runOrError"]["status"]
-    assert status == "SUCCESS", (checkout.folder / "dev.log").read_text()
-    assert len(pipeline.rows("gold_brewery_counts")) == 9
 
 
 @pytest.fixture(scope="module")
