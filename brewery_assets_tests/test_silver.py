@@ -35,8 +35,9 @@ def lines_frame(session: SparkSession, lines: list[str]) -> DataFrame:
 def refine(session: SparkSession, *rows: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Silver's rows and the rejected ones; a row is an object, or the text of a line."""
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-    parsed = parse(lines_frame(session, lines))
-    found = [Spelling(r.country, r.state_province, r.records) for r in spellings(parsed).collect()]
+    frame = lines_frame(session, lines)
+    parsed = parse(frame)
+    found = [Spelling(r.country, r.state_province, r.records) for r in spellings(frame).collect()]
     silver = breweries(parsed, places_frame(session, conform(found)))
     return (
         [row.asDict() for row in silver.collect()],

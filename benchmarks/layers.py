@@ -1,0 +1,77 @@
+"""Silver, rejected and gold alone, on the project's engine and in DuckDB, each in its process."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, NamedTuple
+
+from benchmarks import lines
+from benchmarks.bench import Bench, BenchmarkError
+from benchmarks.clock import BRONZE
+
+ENGINES = {"duckdb": "benchmarks.on_duckdb", "pipeline": "benchmarks.on_sail"}
+
+
+class Passes(NamedTuple):
+    """One process: for each of its passes the seconds of each layer, and its peak MiB."""
+
+    cold: dict[str, float]
+    warm: dict[str, float]
+    peak: float
+
+
+Found = dict[int, dict[str, list[Passes]]]
+
+
+def measure(bench: Bench, sizes: Sequence[int], repeat: int, say: Callable[[str], None]) -> Found:
+    """For each number of rows and each engine, in turn, as often as asked.
+
+    Before that each engine runs once, unmeasured, on the real rows.
+
+    Raises:
+        BenchmarkError: when the engines did not write the same rows.
+    """
+    found: Found = {}
+    for rows, turns in ((lines.REAL_ROWS, 0), *((rows, repeat) for rows in sizes)):
+        bronze = bench.folder / "lines.json"
+        lines.write(bronze, rows)
+        measured: dict[str, list[Passes]] = {engine: [] for engine in ENGINES}
+        for turn in range(turns or 1):
+            digests = {}
+            for engine in sorted(ENGINES, reverse=turn % 2 == 1):
+                passes, digests[engine] = _run(bench, engine, bronze)
+                seconds = sum(passes.warm.values())
+                note = "" if turns else " (warm-up)"
+                say(f"{rows:,} rows on {engine}: {seconds:.2f} s warm{note}")
+                measured[engine].append(passes)
+            _verify(digests, rows)
+        if turns:
+            found[rows] = measured
+    return found
+
+
+def _run(bench: Bench, engine: str, bronze: Path) -> tuple[Passes, dict[str, Any]]:
+    lake = bench.folder / engine
+    (lake / BRONZE).parent.mkdir(parents=True)
+    os.link(bronze, lake / BRONZE)
+    try:
+        measured = bench.run(ENGINES[engine], str(lake))
+        seconds = json.loads(measured.output.splitlines()[-1])
+        digest = json.loads(bench.run("benchmarks.digest", str(lake)).output)
+    finally:
+        rmtree(lake)
+    return Passes(seconds["cold"], seconds["warm"], measured.peak), digest
+
+
+def _verify(digests: dict[str, dict[str, Any]], rows: int) -> None:
+    """Whether both engines wrote the same, in both passes, and all of it."""
+    every = [layers for passes in digests.values() for layers in passes.values()]
+    first = every[0]
+    if any(layers != first for layers in every):
+        raise BenchmarkError(f"the engines differ:\n{json.dumps(digests, indent=1)}")
+    silver, gold = first["silver_breweries"], first["gold_brewery_counts"]
+    refused = first["rejected_breweries"][0]
+    if not (silver[0] == silver[-1] == gold[-1] == rows - refused):
+        raise BenchmarkError(f"of {rows} rows both engines made {json.dumps(first, indent=1)}")

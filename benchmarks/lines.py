@@ -1,0 +1,27 @@
+"""The input of the layers: the real rows as bronze keeps them, repeated under other ids."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from demo.data import load
+
+REAL_ROWS = 11_822
+
+
+def write(path: Path, rows: int) -> None:
+    """So many lines of JSON, always the same ones; the first 11,822 are the real rows."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(islice(_lines(), rows))
+
+
+def _lines() -> Iterator[str]:
+    real = sorted(load(), key=lambda row: row["id"])
+    copy = 0
+    while True:
+        for row in real:
+            # Of a UUID, the first eight of 32 digits: what is left is still different in each row.
+            other = {**row, "id": f"{copy:08x}{row['id'][8:]}"} if copy else row
+            yield json.dumps(other, ensure_ascii=False, separators=(",", ":")) + "\n"
+        copy += 1
