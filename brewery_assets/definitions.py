@@ -1,5 +1,7 @@
 """Everything wired together; `dagster -m brewery_assets.definitions` starts here."""
 
+import atexit
+import gc
 from typing import Any
 
 import dagster as dg
@@ -39,3 +41,8 @@ defs = dg.Definitions(
     # One process for all steps: an interpreter and an engine for each cost most of a run.
     executor=dg.in_process_executor,
 )
+
+# What the imports made lives as long as the process. Unfrozen, Python's collector looks through it
+# again and again, and once more at the end: a tenth of a run's time (benchmarks/README.md).
+gc.freeze()
+atexit.register(gc.freeze)
