@@ -33,14 +33,19 @@ def resources_of(settings: Settings) -> dict[str, Any]:
     }
 
 
-defs = dg.Definitions(
-    assets=ASSETS,
-    asset_checks=AUDITS,
-    jobs=[run_pipeline_brewery],
-    resources=resources_of(Settings.from_environment()),
-    # One process for all steps: an interpreter and an engine for each cost most of a run.
-    executor=dg.in_process_executor,
-)
+def definitions_of(settings: Settings) -> dg.Definitions:
+    """Everything, under the given settings."""
+    return dg.Definitions(
+        assets=ASSETS,
+        asset_checks=AUDITS,
+        jobs=[run_pipeline_brewery],
+        resources=resources_of(settings),
+        # One process for all steps: an interpreter and an engine for each cost most of a run.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions_of(Settings.from_environment())
 
 # What the imports made lives as long as the process. Unfrozen, Python's collector looks through it
 # again and again, and once more at the end: a tenth of a run's time (benchmarks/README.md).

@@ -67,10 +67,10 @@ def blank_to_null(value: Column) -> Column:
 def degrees(value: Column, limit: int) -> Column:
     """A coordinate, or null for what is no decimal number from -limit to limit.
 
-    The pattern comes first because the engines' casts differ: Spark takes 12d, both take NaN.
+    The text is trimmed, as `parse` gives it. The pattern comes first because the engines' casts
+    differ: Spark takes 12d, both take NaN.
     """
-    trimmed = blank_to_null(value)
-    number = F.when(trimmed.rlike(NUMBER), trimmed).try_cast("double")
+    number = F.when(value.rlike(NUMBER), value).try_cast("double")
     return F.when(number.between(-limit, limit), number)
 
 

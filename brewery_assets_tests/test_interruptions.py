@@ -11,9 +11,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from brewery_assets.automation import run_pipeline_brewery
-from brewery_assets.checks import AUDITS
-from brewery_assets.definitions import ASSETS, resources_of
+from brewery_assets.definitions import definitions_of
 from brewery_assets.settings import Settings
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS, Pipeline
@@ -89,14 +87,7 @@ def test_a_run_that_is_told_to_stop_ends_with_its_engine(
 
 def rerunnable() -> dg.JobDefinition:
     """The job under the settings of the environment, for Dagster to find by name."""
-    definitions = dg.Definitions(
-        assets=ASSETS,
-        asset_checks=AUDITS,
-        jobs=[run_pipeline_brewery],
-        resources=resources_of(Settings.from_environment()),
-        executor=dg.in_process_executor,
-    )
-    return definitions.resolve_job_def("run_pipeline_brewery")
+    return definitions_of(Settings.from_environment()).resolve_job_def("run_pipeline_brewery")
 
 
 @pytest.fixture
