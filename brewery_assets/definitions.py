@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from brewery_assets.automation import run_pipeline_brewery
+from brewery_assets.aws import Aws
 from brewery_assets.bronze import bronze_breweries
 from brewery_assets.checks import AUDITS
 from brewery_assets.gold import GOLD, gold_brewery_counts
@@ -15,19 +16,28 @@ from brewery_assets.lake import Lake
 from brewery_assets.settings import Settings
 from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_breweries
 from brewery_assets.source import OpenBreweryDB
-from brewery_assets.spark import Spark
+from brewery_assets.spark import Emr, Spark
 
 ASSETS = [bronze_breweries, silver_and_rejected_breweries, gold_brewery_counts]
 
 
 def resources_of(settings: Settings) -> dict[str, Any]:
     """The resources of a run under the given settings; none of them connects yet."""
+    aws = Aws(region=settings.aws_region)
+    emr = None
+    if settings.emr_serverless_application_id and settings.emr_execution_role_arn:
+        emr = Emr(
+            application_id=settings.emr_serverless_application_id,
+            execution_role_arn=settings.emr_execution_role_arn,
+        )
     return {
         "open_brewery_db": OpenBreweryDB(
             url=settings.brewery_api_url, missing_rows_allowed=settings.missing_rows_allowed
         ),
-        "lake": Lake(uri=settings.lake_uri, snapshots_kept=settings.snapshots_kept),
-        "spark": Spark(remote=settings.spark_remote),
+        "lake": Lake(uri=settings.lake_uri, aws=aws, snapshots_kept=settings.snapshots_kept),
+        "spark": Spark(
+            remote=settings.spark_remote, emr=emr, s3=aws if settings.lake_on_s3 else None
+        ),
         "json_lines_snapshots": json_lines_snapshots,
         "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD),
     }

@@ -14,10 +14,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from brewery_assets.aws import Aws
 from brewery_assets.lake_manifest import Manifest, folder_of, name_of, snapshot_in, time_of
 from brewery_assets.lake_retention import no_longer_kept
 from brewery_assets.lake_storage import Folder, Storage, StoredFile
-from brewery_assets.settings import SettingsError
 
 MANIFEST = "_manifest.json"
 DRAFT = "_draft.json"
@@ -30,7 +30,8 @@ class LakeError(Exception):
 class Lake(dg.ConfigurableResource[None]):
     """The lake as one run sees it, or as a reader outside of runs does."""
 
-    uri: str = Field(description="The folder that holds the layers.")
+    uri: str = Field(description="What holds the layers: a folder, or s3://bucket/prefix.")
+    aws: Aws | None = Field(default=None, description="Where a lake on S3 is.")
     snapshots_kept: int = Field(default=30, description="Newest snapshots of a layer that stay.")
     _storage: Storage | None = PrivateAttr(default=None)
     _run_ids: list[str] = PrivateAttr(default_factory=list)
@@ -38,17 +39,12 @@ class Lake(dg.ConfigurableResource[None]):
     _reading: dict[str, Manifest] = PrivateAttr(default_factory=dict)
     _wrote: dict[str, str] = PrivateAttr(default_factory=dict)
     _name: str | None = PrivateAttr(default=None)
+    _known: dict[str, Manifest] = PrivateAttr(default_factory=dict)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""
         self._reading, self._wrote, self._name = {}, {}, None
-        try:
-            self.storage.prepare()
-        except OSError as error:
-            raise SettingsError(
-                f"LAKE_URI={self.uri}: cannot be written ({error.strerror}); "
-                "allowed is a folder that this user may write"
-            ) from None
+        self.storage.prepare()
         if context.run is None or context.instance is None:
             return
         self._run_ids = _lineage(context.run, context.instance)
@@ -60,7 +56,12 @@ class Lake(dg.ConfigurableResource[None]):
     def storage(self) -> Storage:
         """The files below."""
         if self._storage is None:
-            self._storage = Folder(self.uri)
+            if self.uri.startswith("s3://"):
+                from brewery_assets.lake_s3 import Bucket  # boto3, for a lake on S3 only
+
+                self._storage = Bucket(self.uri, self.aws or Aws())
+            else:
+                self._storage = Folder(self.uri)
         return self._storage
 
     def layers(self) -> list[str]:
@@ -86,6 +87,16 @@ class Lake(dg.ConfigurableResource[None]):
                 f"{self.uri}: {layer} has no published snapshot {snapshot!r}; the newest: {newest}"
             ) from None
         return Manifest.model_validate_json(content)
+
+    def manifests(self, layer: str) -> list[Manifest]:
+        """All published snapshots of a layer, newest first; each is read once, for none changes."""
+        folders = [folder_of(layer, name) for name in self.snapshots(layer)]
+        unread = [folder for folder in folders if folder not in self._known]
+        found = self.storage.read_each([f"{folder}/{MANIFEST}" for folder in unread])
+        for folder, content in zip(unread, found, strict=True):
+            if content is not None:
+                self._known[folder] = Manifest.model_validate_json(content)
+        return [self._known[folder] for folder in folders if folder in self._known]
 
     def newest(self, layer: str) -> Manifest | None:
         """The newest published snapshot of a layer, whoever wrote it."""
@@ -160,7 +171,7 @@ class Lake(dg.ConfigurableResource[None]):
         folder = folder_of(layer, self._name)
         if self.storage.exists(f"{folder}/{MANIFEST}"):
             raise LakeError(f"{self.storage.uri(folder)} is published and stays as it is")
-        self.storage.delete(folder)
+        self.storage.delete_folder(folder)
         return folder
 
     def stage(self, folder: str, **facts: Any) -> Manifest:
@@ -242,7 +253,7 @@ class Lake(dg.ConfigurableResource[None]):
             folder = folder_of(layer, snapshot)
             try:
                 self.storage.delete(f"{folder}/{MANIFEST}")
-                self.storage.delete(folder)
+                self.storage.delete_folder(folder)
             except OSError as error:
                 log.warning(f"{layer}: {snapshot} could not be deleted: {error}")
 

@@ -1,6 +1,5 @@
 """Which snapshots stay, and which are deleted after a publication."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -15,8 +14,7 @@ class Snapshots(Protocol):
 
     def layers(self) -> list[str]: ...
     def snapshots(self, layer: str) -> list[str]: ...
-    def published(self, layer: str) -> Iterator[str]: ...
-    def manifest(self, layer: str, snapshot: str) -> Manifest: ...
+    def manifests(self, layer: str) -> list[Manifest]: ...
 
 
 def no_longer_kept(lake: Snapshots, layer: str, keep: int, now: datetime) -> list[str]:
@@ -25,15 +23,14 @@ def no_longer_kept(lake: Snapshots, layer: str, keep: int, now: datetime) -> lis
     The `keep` newest published ones stay, and any that a kept snapshot of another layer was made
     from; none goes in its first hour, and no draft in its first day.
     """
-    published = list(lake.published(layer))
-    old = set(published[keep:])
+    published = [manifest.snapshot for manifest in lake.manifests(layer)]
+    old = {name for name in published[keep:] if time_of(name) < now - ALL_KEPT}
     if old:
         old -= {
-            lake.manifest(other, snapshot).made_from.get(layer)
+            manifest.made_from.get(layer)
             for other in lake.layers()
             if other != layer
-            for snapshot in list(lake.published(other))[:keep]
+            for manifest in lake.manifests(other)[:keep]
         }
-    old = {snapshot for snapshot in old if time_of(snapshot) < now - ALL_KEPT}
     drafts = set(lake.snapshots(layer)) - set(published)
     return sorted(old | {draft for draft in drafts if time_of(draft) < now - DRAFTS_KEPT})

@@ -4,8 +4,12 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from brewery_assets.settings import SettingsError
 
 
 class StoredFile(NamedTuple):
@@ -19,7 +23,7 @@ class Storage(Protocol):
     """Paths are relative to the lake, with `/` between their parts, on every platform."""
 
     def prepare(self) -> None:
-        """Makes sure that it can be written; OSError when it cannot."""
+        """Makes sure that it can be written; SettingsError when it cannot."""
         ...
 
     def uri(self, path: str) -> str:
@@ -42,6 +46,10 @@ class Storage(Protocol):
         """The file's content; FileNotFoundError when there is none."""
         ...
 
+    def read_each(self, paths: Sequence[str]) -> list[bytes | None]:
+        """The content of each file, None for one that does not exist."""
+        ...
+
     def write(self, path: str, content: bytes) -> None:
         """The file whole or not at all, in the place of an older one."""
         ...
@@ -51,20 +59,30 @@ class Storage(Protocol):
         ...
 
     def delete(self, path: str) -> None:
-        """The file, or the folder with all below it; nothing when there is none."""
+        """The file; nothing when there is none."""
+        ...
+
+    def delete_folder(self, path: str) -> None:
+        """The folder with all below it; nothing when there is none."""
         ...
 
 
 class Folder:
     """A lake in a folder of a file system."""
 
-    def __init__(self, root: str) -> None:
-        self.root = Path(root).expanduser().resolve()
+    def __init__(self, uri: str) -> None:
+        self.root = Path(uri).expanduser().resolve()
 
     def prepare(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.root):  # a read-only mount shows only by trying
-            pass
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):  # a read-only mount shows only by trying
+                pass
+        except OSError as error:
+            raise SettingsError(
+                f"LAKE_URI={self.root}: cannot be written ({error.strerror}); "
+                "allowed is a folder that this user may write"
+            ) from None
 
     def uri(self, path: str) -> str:
         return str(self.root / path)
@@ -93,6 +111,9 @@ class Folder:
     def read(self, path: str) -> bytes:
         return (self.root / path).read_bytes()
 
+    def read_each(self, paths: Sequence[str]) -> list[bytes | None]:
+        return [self.read(path) if self.exists(path) else None for path in paths]
+
     def write(self, path: str, content: bytes) -> None:
         self._written_aside(path, content).replace(self.root / path)
 
@@ -111,11 +132,11 @@ class Folder:
             aside.unlink()
 
     def delete(self, path: str) -> None:
-        target = self.root / path
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
+        (self.root / path).unlink(missing_ok=True)
+
+    def delete_folder(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.root / path)
 
     def _written_aside(self, path: str, content: bytes) -> Path:
         """A hidden file beside the real one, on the disk itself before it gets its name."""

@@ -3,8 +3,11 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROLE = r"arn:aws[a-z-]*:iam::\d{12}:role/\S+"
+ROLE_EXAMPLE = "arn:aws:iam::123456789012:role/brewery-emr"
 
 
 class SettingsError(ValueError):
@@ -18,18 +21,37 @@ def _http_url(value: str) -> str:
 
 
 def _lake(value: str) -> str:
-    if "://" in value:
-        raise ValueError("allowed is a folder, such as lake or /data/lake")
-    if bad := sorted(set(value) & set("%*?[]{}\\\n\r")):
+    bucket = re.fullmatch(r"(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/.*)?", value, re.DOTALL)
+    if "://" in value and not bucket:
+        raise ValueError("allowed is a folder, such as lake, or s3://bucket/prefix")
+    if bucket is None:
+        return _plain(value, "%*?[]{}\\\n\r")
+    prefix = _plain((bucket[2] or "").strip("/"), "%*?[]{}\\\n\r:#")
+    if prefix and {"", ".", ".."} & set(prefix.split("/")):
+        raise ValueError("an empty part, . or .. in a prefix means something else to an engine")
+    return f"{bucket[1]}/{prefix}".rstrip("/")
+
+
+def _plain(path: str, special: str) -> str:
+    if bad := sorted(set(path) & set(special)):
         shown = " ".join(repr(char)[1:-1] for char in bad)
         raise ValueError(f"{shown} in a path means something else to an engine: rename it")
-    return value
+    return path
 
 
 def _engine(value: str) -> str:
     if not re.fullmatch(r"local(\[(\*|\d+)(,\d+)?\])?|sc://[^/;\s]+(/.*)?", value):
         raise ValueError("allowed is local[*], sc://host:15002, or nothing for the embedded engine")
     return value
+
+
+def _pattern(form: str, example: str) -> AfterValidator:
+    def read(value: str) -> str:
+        if not re.fullmatch(form, value):
+            raise ValueError(f"allowed is the form of {example}")
+        return value
+
+    return AfterValidator(read)
 
 
 def _whole_number(least: int) -> BeforeValidator:
@@ -52,9 +74,33 @@ class Settings(BaseSettings):
 
     brewery_api_url: Annotated[str, AfterValidator(_http_url)] = "https://api.openbrewerydb.org/v1"
     lake_uri: Annotated[str, AfterValidator(_lake)] = "lake"
+    aws_region: Annotated[str, _pattern("[a-z0-9-]+", "eu-central-1")] | None = None
     spark_remote: Annotated[str, AfterValidator(_engine)] | None = None
+    emr_serverless_application_id: Annotated[str, _pattern("[0-9a-z]+", "00f1abc2def3")] | None = (
+        None
+    )
+    emr_execution_role_arn: (
+        Annotated[str, _pattern(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", ROLE)] | None
+    ) = None
     snapshots_kept: Annotated[int, _whole_number(1)] = 30
     missing_rows_allowed: Annotated[int, _whole_number(0)] = 0
+
+    @property
+    def lake_on_s3(self) -> bool:
+        """Whether the lake lies in a bucket."""
+        return self.lake_uri.startswith("s3://")
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> "Settings":
+        application, role = self.emr_serverless_application_id, self.emr_execution_role_arn
+        if bool(application) != bool(role):
+            lacking = "EMR_EXECUTION_ROLE_ARN" if application else "EMR_SERVERLESS_APPLICATION_ID"
+            raise ValueError(f"{lacking} is not set: for EMR Serverless both it and the other are")
+        if application and self.spark_remote:
+            raise ValueError("SPARK_REMOTE and EMR_SERVERLESS_APPLICATION_ID name two engines")
+        if application and not self.lake_on_s3:
+            raise ValueError(f"LAKE_URI={self.lake_uri}: EMR Serverless needs a lake on s3://")
+        return self
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -67,6 +113,6 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as refused:
             first = refused.errors()[0]
-            name = str(first["loc"][0]).upper()
             why = first["msg"].removeprefix("Value error, ")
-            raise SettingsError(f"{name}={first['input']}: {why}") from None
+            what = f"{str(first['loc'][0]).upper()}={first['input']}: " if first["loc"] else ""
+            raise SettingsError(what + why) from None

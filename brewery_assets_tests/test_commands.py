@@ -69,7 +69,7 @@ def test_a_bad_setting_stops_before_any_work(pipeline: Pipeline, checkout: Check
     assert code != 0
     last = said.strip().splitlines()[-1]
     assert last.endswith(
-        "LAKE_URI=ftp://host/lake: allowed is a folder, such as lake or /data/lake"
+        "LAKE_URI=ftp://host/lake: allowed is a folder, such as lake, or s3://bucket/prefix"
     )
     assert not pipeline.api.requests
 

@@ -25,7 +25,7 @@ def test_every_form_of_an_engines_address_is_taken(
             "api.openbrewerydb.org",
             "allowed is a web address, such as https://api.openbrewerydb.org/v1",
         ),
-        ("LAKE_URI", "ftp://host/lake", "allowed is a folder, such as lake or /data/lake"),
+        ("LAKE_URI", "ftp://host/lake", "allowed is a folder, such as lake, or s3://bucket/prefix"),
         ("LAKE_URI", "100%", "% in a path means something else to an engine: rename it"),
         ("LAKE_URI", "a*b[1]", "* [ ] in a path means something else to an engine: rename it"),
         ("LAKE_URI", "a\\b", r"\\ in a path means something else to an engine: rename it"),

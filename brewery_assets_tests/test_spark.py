@@ -78,10 +78,12 @@ def test_without_java_apache_spark_is_refused_with_what_to_do(
 
 
 def test_a_spark_connect_server_is_used_when_it_is_named(pipeline: Pipeline) -> None:
+    before = listening()
     other = Spark()
     try:
-        host, port = (other.spark_session, other._server)[1].listening_address
-        pipeline.spark_remote = f"sc://{host}:{port}"
+        assert other.spark_session.range(1).count() == 1
+        (port,) = listening() - before
+        pipeline.spark_remote = f"sc://127.0.0.1:{port}"
         before = listening()
         run = pipeline.run()
         assert listening() == before

@@ -1,0 +1,126 @@
+"""AWS as a run meets it: clients, what an engine needs to reach S3 as the same person, errors."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import dagster as dg
+from pydantic import Field
+
+ANY_REGION = "us-east-1"  # what S3-compatible stores take when nobody names a region
+
+
+class Aws(dg.Config):
+    """Where AWS is. Who we are there, and other endpoints, come from the AWS credential chain:
+    AWS_ACCESS_KEY_ID and its like, AWS_PROFILE, the role of the container or of the instance.
+    """
+
+    region: str | None = Field(default=None, description="AWS_REGION, which boto3 does not read.")
+
+    def s3(self) -> Any:
+        """A boto3 S3 client."""
+        from dagster_aws.s3 import S3Resource  # 2 s that only a lake on S3 pays
+
+        return S3Resource(region_name=self.region).get_client()
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of another service."""
+        import boto3
+
+        return boto3.Session(region_name=self.region).client(service)
+
+    def engine_settings(self) -> dict[str, str]:
+        """The environment in which Sail and S3A reach S3 as boto3 does, credentials included.
+
+        Sail (object_store) and Hadoop's S3A read these names, and neither knows all of boto3's
+        chain. What has no value, such as the token of a permanent key, is blank.
+        """
+        import boto3
+
+        session = boto3.Session(region_name=self.region)
+        client = session.client("s3")
+        credentials = session.get_credentials()
+        if credentials is None:
+            return {}
+        frozen = credentials.get_frozen_credentials()
+        found = {
+            "AWS_ACCESS_KEY_ID": frozen.access_key,
+            "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
+            "AWS_SESSION_TOKEN": frozen.token or "",
+            "AWS_REGION": region_of(client) or ANY_REGION,
+        }
+        if endpoint := endpoint_of(client):
+            found |= {
+                "AWS_ENDPOINT": endpoint,
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower(),
+                "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+            }
+        return found
+
+
+def region_of(client: Any) -> str | None:
+    """The region of a client; None when nobody said one."""
+    region: str | None = client.meta.region_name
+    return None if region == "aws-global" else region
+
+
+def endpoint_of(client: Any) -> str | None:
+    """The address of an S3-compatible store; None for AWS itself."""
+    endpoint: str = client.meta.endpoint_url
+    host = urlsplit(endpoint).hostname or ""
+    return None if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else endpoint
+
+
+@contextmanager
+def environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """These variables, until the context is left; a blank one is unset."""
+    before = {name: os.environ.get(name) for name in settings}
+    _set(settings)
+    try:
+        yield
+    finally:
+        _set({name: value or "" for name, value in before.items()})
+
+
+def _set(settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        if value:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
+
+
+def why(error: Exception) -> str:
+    """What AWS refused or could not do, in one sentence and without any credential."""
+    said = getattr(error, "response", {}).get("Error", {})
+    code, message = said.get("Code", ""), said.get("Message", "")
+    if code in _DENIED:
+        asked = getattr(error, "operation_name", "it")
+        return f"access to {asked} is denied; docs/aws.md has the permissions needed ({code})"
+    if code in _REFUSED:
+        return f"{_REFUSED[code]} ({code})"
+    if code:
+        return f"{message.rstrip('.')} ({code})"
+    return _UNREACHED.get(type(error).__name__, "") + str(error).rstrip(".")
+
+
+_CREDENTIALS = "the AWS credentials are refused; correct AWS_ACCESS_KEY_ID and its like"
+_DENIED = ("AccessDenied", "AccessDeniedException", "403")
+_REFUSED = {
+    "NoSuchBucket": "there is no such bucket; create it first, the pipeline never does",
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "UnrecognizedClientException": _CREDENTIALS,
+    "InvalidClientTokenId": _CREDENTIALS,
+    "ExpiredToken": "the AWS session token has expired; get a new one",
+    "ExpiredTokenException": "the AWS session token has expired; get a new one",
+}
+_UNREACHED = {
+    "NoCredentialsError": "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+    "AWS_PROFILE, or run where a role gives them; ",
+    "EndpointConnectionError": "nobody answers; correct AWS_ENDPOINT_URL or try later: ",
+    "ConnectTimeoutError": "nobody answers; correct AWS_ENDPOINT_URL or try later: ",
+}

@@ -1,0 +1,154 @@
+"""A lake in a bucket of Amazon S3, or of a store that speaks its protocol."""
+
+import io
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from brewery_assets.aws import Aws, endpoint_of, region_of, why
+from brewery_assets.lake_storage import StoredFile
+from brewery_assets.settings import SettingsError
+
+AT_ONCE = 10  # as many as boto3's pool has connections
+NOT_FOUND = ("404", "NoSuchKey")
+TAKEN = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
+
+
+class S3Error(OSError):
+    """S3 refused or could not do what was asked: where, and why."""
+
+    def __init__(self, uri: str, reason: str) -> None:
+        super().__init__(f"{uri}: {reason}")
+        self.reason = reason
+
+
+class Bucket:
+    """A lake below a prefix of a bucket; see `Storage`."""
+
+    def __init__(self, uri: str, aws: Aws) -> None:
+        self.root = uri
+        self.bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        self.prefix = f"{prefix}/" if prefix else ""
+        try:
+            self.client = aws.s3()
+        except (BotoCoreError, ValueError) as error:  # an unknown profile, an endpoint that is none
+            raise SettingsError(f"LAKE_URI={uri}: {why(error)}") from None
+
+    def prepare(self) -> None:
+        probe = f".probe-{uuid.uuid4().hex}"
+        try:
+            self.folders("")
+            if not endpoint_of(self.client):
+                self._require_the_region()
+            self.write(probe, b"")  # that it may be written shows only by trying
+            self.delete(probe)
+        except S3Error as error:
+            raise SettingsError(f"LAKE_URI={self.root}: {error.reason}") from None
+
+    def _require_the_region(self) -> None:
+        """boto3 finds a bucket in whichever region it is, engines do not."""
+        with self._explained(""):
+            where = self.client.head_bucket(Bucket=self.bucket).get("BucketRegion")
+        said = region_of(self.client)
+        if where and where != said:
+            raise SettingsError(f"AWS_REGION={said or ''}: the bucket {self.bucket} is in {where}")
+
+    def uri(self, path: str) -> str:
+        return f"s3://{self.bucket}/{self.prefix}{path}".rstrip("/")
+
+    def folders(self, path: str) -> list[str]:
+        below = self._below(path)
+        return sorted(
+            found["Prefix"][len(below) : -1]
+            for page in self._listed(below, Delimiter="/")
+            for found in page.get("CommonPrefixes", [])
+        )
+
+    def files(self, path: str) -> list[StoredFile]:
+        below = self._below(path)
+        return sorted(
+            StoredFile(found["Key"][len(below) :], found["Size"])
+            for page in self._listed(below)
+            for found in page.get("Contents", [])
+            if not found["Key"].endswith("/")  # a marker that stands for a folder
+        )
+
+    def exists(self, path: str) -> bool:
+        try:
+            with self._explained(path):
+                self.client.head_object(Bucket=self.bucket, Key=self.prefix + path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def read(self, path: str) -> bytes:
+        with self._explained(path):
+            found = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
+            content: bytes = found["Body"].read()
+        return content
+
+    def read_each(self, paths: Sequence[str]) -> list[bytes | None]:
+        def read(path: str) -> bytes | None:
+            try:
+                return self.read(path)
+            except FileNotFoundError:
+                return None
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(read, paths))
+
+    def write(self, path: str, content: bytes) -> None:
+        with self._explained(path):  # in parts when it is large, and complete or not there
+            self.client.upload_fileobj(io.BytesIO(content), self.bucket, self.prefix + path)
+
+    def create(self, path: str, content: bytes) -> None:
+        try:
+            with self._explained(path):
+                self.client.put_object(
+                    Bucket=self.bucket, Key=self.prefix + path, Body=content, IfNoneMatch="*"
+                )
+        except FileExistsError:
+            # A retry of a request whose answer was lost finds what the first one wrote.
+            if self.read(path) != content:
+                raise
+
+    def delete(self, path: str) -> None:
+        with self._explained(path):
+            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + path)
+
+    def delete_folder(self, path: str) -> None:
+        for page in self._listed(self._below(path)):
+            keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
+            if keys:
+                with self._explained(path):
+                    answer = self.client.delete_objects(
+                        Bucket=self.bucket, Delete={"Objects": keys, "Quiet": True}
+                    )
+                for error in answer.get("Errors", []):
+                    raise S3Error(self.uri(path), f"{error.get('Message')} ({error.get('Code')})")
+
+    def _below(self, path: str) -> str:
+        return f"{self.prefix}{path}/" if path else self.prefix
+
+    def _listed(self, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, **options
+        )
+        with self._explained(prefix.removeprefix(self.prefix)):
+            yield from pages
+
+    @contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            code = getattr(error, "response", {}).get("Error", {}).get("Code")
+            if code in NOT_FOUND:
+                raise FileNotFoundError(self.uri(path)) from None
+            if code in TAKEN:
+                raise FileExistsError(self.uri(path)) from None
+            raise S3Error(self.uri(path), why(error)) from None

@@ -1,0 +1,194 @@
+"""The engines that may answer: each starts a Spark Connect session, and ends what it started."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import ExitStack
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import grpc
+from pyspark.sql import SparkSession
+from pyspark.sql.connect.client import DefaultChannelBuilder
+
+from brewery_assets import spark_s3a
+from brewery_assets.aws import Aws, environment
+from brewery_assets.settings import SettingsError
+
+CONNECT_PORT = 15002
+REACHING = 5.0  # seconds for a connection, and as many for the first word of gRPC
+ANSWERING = 15.0  # seconds for the first answer of Spark
+
+
+class Engine(Protocol):
+    """What a run asks of an engine.
+
+    Attributes:
+        name: as the log says it.
+    """
+
+    name: str
+
+    def require(self) -> None:
+        """SettingsError, at once, for what could only fail later."""
+
+    def start(self) -> SparkSession:
+        """A session of its own."""
+
+    def stop(self) -> None:
+        """Ends what was started, however far it came; the session has been stopped before."""
+
+
+class Sail:
+    """Sail inside the run's own process, on a port of loopback."""
+
+    name = "sail"
+
+    def __init__(self, s3: Aws | None) -> None:
+        self._s3 = s3
+        self._running = ExitStack()
+
+    def require(self) -> None:
+        return
+
+    def start(self) -> SparkSession:
+        if self._s3:  # it looks into the environment when it first meets a bucket
+            self._running.enter_context(environment(self._s3.engine_settings()))
+        os.environ.setdefault("RUST_LOG", "error")  # it notes every query on stderr otherwise
+        # Twice the cores: while one task writes, another parses (a tenth faster at 1,000,000 rows).
+        tasks = str(2 * (os.cpu_count() or 1))
+        os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", tasks)
+        from pysail.spark import SparkConnectServer
+
+        server = SparkConnectServer("127.0.0.1", 0)
+        server.start(background=True)
+        self._running.callback(server.stop)
+        host, port = server.listening_address
+        session: SparkSession = SparkSession.builder.remote(f"sc://{host}:{port}").create()
+        return session
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+class ApacheSpark:
+    """Apache Spark in a JVM that PySpark starts, and stops with the session."""
+
+    def __init__(self, remote: str | None, s3: Aws | None) -> None:
+        self.name = remote or "local[*] (no Sail for this platform)"
+        self._remote = remote
+        self._s3 = s3
+        self._running = ExitStack()
+
+    def require(self) -> None:
+        if lacking := lack_of_java():
+            why = f"SPARK_REMOTE={self._remote}" if self._remote else "No Sail for this platform"
+            raise SettingsError(
+                f"{why}: Apache Spark needs Java 17 or newer, and {lacking}; install it"
+                + (", or leave SPARK_REMOTE empty for the embedded engine" if self._remote else "")
+            )
+
+    def start(self) -> SparkSession:
+        builder = SparkSession.builder.remote(self._remote or "local[*]")
+        if self._s3:
+            settings = self._s3.engine_settings()
+            # The JVM gets credentials by its environment: its settings stand in logs and its UI.
+            self._running.enter_context(environment(settings))
+            for key, value in spark_s3a.settings(settings).items():
+                builder = builder.config(key, value)
+        return builder.getOrCreate()
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+class ConnectServer:
+    """A Spark Connect server that somebody else runs; its configuration decides about S3.
+
+    The address has the form `sc://host:port/;key=value` (Spark Connect's client-connection-string).
+    """
+
+    def __init__(self, remote: str) -> None:
+        self._remote = remote
+        self.name = remote.partition("/;")[0]  # what follows may be a token
+
+    def require(self) -> None:
+        address = urlsplit(self._remote)
+        try:
+            target = (address.hostname or "", address.port or CONNECT_PORT)
+            socket.create_connection(target, timeout=REACHING).close()
+        except (OSError, ValueError) as error:
+            raise self._refused(f"nobody answers there ({error})") from None
+        channel = DefaultChannelBuilder(self._remote).toChannel()
+        try:
+            grpc.channel_ready_future(channel).result(timeout=REACHING)
+        except grpc.FutureTimeoutError:
+            raise self._refused("whoever listens there does not speak Spark Connect") from None
+        finally:
+            channel.close()
+
+    def start(self) -> SparkSession:
+        try:
+            return first_answer(SparkSession.builder.remote(self._remote).create)
+        except NoAnswerError as error:
+            raise self._refused(str(error)) from None
+
+    def stop(self) -> None:
+        return
+
+    def _refused(self, why: str) -> SettingsError:
+        return SettingsError(
+            f"SPARK_REMOTE={self.name}: {why}; start the Spark Connect server, correct the "
+            "address, or leave it empty for the embedded engine"
+        )
+
+
+class NoAnswerError(RuntimeError):
+    """A server takes connections and says nothing."""
+
+
+def first_answer(create: Callable[[], Any]) -> SparkSession:
+    """The session, once its server has answered; PySpark would wait without end.
+
+    Raises:
+        NoAnswerError: after ANSWERING seconds.
+    """
+    answered: Future[SparkSession] = Future()
+
+    def ask() -> None:
+        try:
+            session = create()
+            _ = session.version
+            answered.set_result(session)
+        except BaseException as error:
+            answered.set_exception(error)
+
+    threading.Thread(target=ask, name="first answer", daemon=True).start()
+    try:
+        return answered.result(timeout=ANSWERING)
+    except TookTooLong:
+        raise NoAnswerError(f"no answer within {ANSWERING:.0f} seconds") from None
+
+
+def lack_of_java() -> str | None:
+    """What is wrong with the Java that PySpark would start; None when it will do."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin" if home else None)
+    if java is None:
+        return "there is none in JAVA_HOME or on the PATH"
+    try:
+        said = subprocess.run(
+            [java, "-version"], check=False, capture_output=True, text=True, timeout=30
+        ).stderr
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{java} cannot be run ({error})"
+    version = re.search(r'version "(\d+)', said)
+    if version is None:
+        return f"{java} is none"  # macOS has a java that only says where to get one
+    return None if int(version[1]) >= 17 else f"{java} is version {version[1]}"

@@ -1,0 +1,193 @@
+"""An S3 server on loopback, for trying and for the tests: `python -m demo.s3` (SeaweedFS).
+
+It keeps what it is given in one folder until it is stopped, and then forgets it all.
+"""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+from botocore.exceptions import BotoCoreError, ClientError
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+STARTING = 30.0  # seconds
+OWNER = ("owner-of-the-demo", "a-secret-that-opens-nothing-but-loopback")
+READER = ("reader-of-the-demo", "another-secret-of-no-worth")
+PARTS = ("master", "filer", "volume", "s3", "admin")
+RIGHTS = {
+    "identities": [
+        {
+            "name": name,
+            "credentials": [{"accessKey": key, "secretKey": secret}],
+            "actions": actions,
+        }
+        for name, (key, secret), actions in (
+            ("owner", OWNER, ["Admin", "Read", "List", "Tagging", "Write"]),
+            ("reader", READER, ["Read", "List"]),
+        )
+    ]
+}
+COUNTED = re.compile(r'^SeaweedFS_s3_request_total\{.*type="(\w+)"\} (\d+)$', re.MULTILINE)
+
+
+class S3Server:
+    """SeaweedFS in a process of its own, with two users: an owner, and one who may only read."""
+
+    def __init__(self, *buckets: str, port: int = 0) -> None:
+        self._buckets = buckets
+        self._ports = {f"{part}.port{kind}": _free() for part in PARTS for kind in ("", ".grpc")}
+        self._ports["s3.port"] = port or self._ports["s3.port"]
+        self._metrics = _free()
+        self._folder = Path(tempfile.mkdtemp(prefix="s3-"))  # short: it holds sockets
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "S3Server":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The address, for AWS_ENDPOINT_URL."""
+        return f"http://{HOST}:{self._ports['s3.port']}"
+
+    def environment(self, user: tuple[str, str] = OWNER) -> dict[str, str]:
+        """The settings under which AWS clients take this for Amazon S3."""
+        key, secret = user
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+        }
+
+    def client(self) -> Any:
+        """The owner's boto3 client."""
+        key, secret = OWNER
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )
+
+    def requests(self) -> Counter[str]:
+        """How many requests of each kind it has answered: GET, PUT, LIST, …"""
+        told = requests.get(f"http://{HOST}:{self._metrics}/metrics", timeout=10).text
+        found: Counter[str] = Counter()
+        for kind, number in COUNTED.findall(told):
+            found[kind] += int(number)
+        return found
+
+    def start(self) -> None:
+        """Starts it, and its buckets; what it held before it was killed is there again.
+
+        Raises:
+            RuntimeError: when it does not come up, with what it said.
+        """
+        rights = self._folder / "rights.json"
+        rights.write_text(json.dumps(RIGHTS))
+        said = self._folder / "log"
+        with said.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603  # the program of a pinned package
+                self._command(rights),
+                cwd=self._folder,
+                env={"HOME": str(self._folder), "TMPDIR": str(self._folder)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until = time.monotonic() + STARTING
+        while not self._is_up():
+            if self._process.poll() is not None or time.monotonic() > until:
+                self.kill()
+                raise RuntimeError(f"SeaweedFS did not start:\n{said.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Ends it at once, as a machine that loses power does; `start` starts it again."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Ends it, and deletes what it held."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for port in self._ports.values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
+                left.unlink(missing_ok=True)
+
+    def _is_up(self) -> bool:
+        try:
+            client = self.client()
+            there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+            for bucket in self._buckets:
+                if bucket not in there:
+                    client.create_bucket(Bucket=bucket)
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+    def _command(self, rights: Path) -> list[str]:
+        weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or "weed"
+        options = {
+            "dir": self._folder,
+            "ip": HOST,
+            "ip.bind": HOST,
+            "s3.config": rights,
+            "s3.autoCreateBucket": "false",
+            "s3.metricsPort": self._metrics,
+            "metricsPort": self._metrics,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.localSocket": self._folder / "s3.sock",
+            "filer.localSocket": self._folder / "filer.sock",
+            "webdav": "false",
+            "admin.ui": "false",
+            "master.telemetry": "false",
+            **self._ports,
+        }
+        return [weed, "-logtostderr", "mini", *(f"-{name}={of}" for name, of in options.items())]
+
+
+def _free() -> int:
+    with socket.create_server((HOST, 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def main() -> None:
+    """Serves a bucket `lake` until it is interrupted."""
+    stopping = threading.Event()
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, lambda *_: stopping.set())
+    with S3Server("lake", port=8333) as server:
+        print("An S3 server with an empty bucket; Ctrl-C stops it and forgets what it holds.")
+        print("In another terminal, or without `export` in .env:\n")
+        for name, value in {"LAKE_URI": "s3://lake/breweries", **server.environment()}.items():
+            print(f"export {name}={value}")
+        sys.stdout.flush()
+        while not stopping.wait(0.5):
+            pass
+
+
+if __name__ == "__main__":
+    main()
