@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help demo run_test test lint run_pipeline dev install_dependencies benchmark lock clean
+.PHONY: help demo run_test test lint run_pipeline dev s3 spark_connect spark_3_5 install_dependencies benchmark lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,15 +30,26 @@ run_pipeline: $(VENV)/installed ## the job once, against the live API or BREWERY
 dev: $(VENV)/installed ## the Dagster UI with its daemon, on http://127.0.0.1:3000
 	@$(BIN)/dg dev --host 127.0.0.1
 
+s3: $(VENV)/installed ## an S3 server on loopback, to try a lake on S3 without an account
+	@$(BIN)/python -m demo.s3
+
+spark_connect: $(VENV)/installed ## an Apache Spark Connect server on sc://127.0.0.1:15002 (Java 17+)
+	@$(BIN)/python -m brewery_assets.spark_server
+
+spark_3_5: .spark-3.5/installed ## Apache Spark 3.5 in .spark-3.5/, for the tests against what EMR runs
+
 install_dependencies: $(VENV)/installed ## the virtual environment .venv, exactly as locked
 
 benchmark: $(VENV)/installed ## how fast it is, measured against what one would use instead
 	@$(BIN)/python -m benchmarks
 
-lock: $(VENV)/installed ## requirements.lock anew from pyproject.toml
+lock: $(VENV)/installed ## the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--quiet --output-file requirements.lock
+	echo "pyspark==3.5.5" | $(BIN)/uv pip compile - --universal --python-version 3.10 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--quiet --output-file requirements-spark-3.5.lock
 
 clean: ## delete what runs have left here: lake/ and Dagster's own storage
 	rm -rf lake .dagster .nux .telemetry .logs_queue
@@ -51,4 +62,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.spark-3.5/installed: requirements-spark-3.5.lock | $(VENV)/installed
+	@rm -rf .spark-3.5
+	@$(BIN)/uv venv --quiet --python $(BIN)/python .spark-3.5
+	@$(BIN)/uv pip install --quiet --python .spark-3.5/bin/python --require-hashes -r $<
 	@touch $@

@@ -7,10 +7,12 @@ from typing import Any
 
 import dagster as dg
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
+from brewery_assets.runs import is_over
 from brewery_assets.source_reader import Reading
 from brewery_assets.spark import Spark
 from brewery_assets.tables import Table, empty, text
@@ -87,7 +89,8 @@ class JsonLinesSnapshots(SnapshotIOManager):
         if manifest.rows == 0:
             return empty(session, BRONZE_SCHEMA)
         path = self.lake.storage.uri(f"{manifest.folder}/{self.FILE}")
-        lines: DataFrame = session.read.text(path).withColumnRenamed("value", "line")
+        # Not withColumnRenamed: a Spark 3.5 server does not know how newer clients say that.
+        lines: DataFrame = session.read.text(path).select(F.col("value").alias("line"))
         return lines
 
     def describe(self, draft: Manifest) -> Mapping[str, Any]:
@@ -155,17 +158,9 @@ def parquet_snapshots(*tables: Table) -> dg.IOManagerDefinition:
     @dg.io_manager(required_resource_keys={"lake", "spark"}, config_schema=READ_SNAPSHOT)
     def parquet_snapshots(context: dg.InitResourceContext) -> ParquetSnapshots:
         resources = context.resources
-        if not _is_over(context):  # whatever this run does, it does with the engine
+        if not is_over(context):  # whatever this run does, it does with the engine
             resources.spark.start_soon()
         read_snapshot = context.resource_config.get("read_snapshot")
         return ParquetSnapshots(resources.lake, resources.spark, read_snapshot, tables)
 
     return parquet_snapshots
-
-
-def _is_over(context: dg.InitResourceContext) -> bool:
-    """Whether the run has ended: `dagster job execute` then sets its resources up once more."""
-    if context.run is None or context.instance is None:
-        return False
-    run = context.instance.get_run_by_id(context.run.run_id)
-    return run is not None and run.is_finished

@@ -18,6 +18,7 @@ from brewery_assets.aws import Aws
 from brewery_assets.lake_manifest import Manifest, folder_of, name_of, snapshot_in, time_of
 from brewery_assets.lake_retention import no_longer_kept
 from brewery_assets.lake_storage import Folder, Storage, StoredFile
+from brewery_assets.runs import is_over, lineage
 
 MANIFEST = "_manifest.json"
 DRAFT = "_draft.json"
@@ -44,10 +45,11 @@ class Lake(dg.ConfigurableResource[None]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""
         self._reading, self._wrote, self._name = {}, {}, None
-        self.storage.prepare()
+        if not is_over(context):
+            self.storage.prepare()
         if context.run is None or context.instance is None:
             return
-        self._run_ids = _lineage(context.run, context.instance)
+        self._run_ids = lineage(context.run, context.instance)
         record = context.instance.get_run_record_by_id(context.run.run_id)
         started = record.start_time if record and record.start_time else time.time()
         self._run_started = datetime.fromtimestamp(started, timezone.utc)
@@ -256,12 +258,3 @@ class Lake(dg.ConfigurableResource[None]):
                 self.storage.delete_folder(folder)
             except OSError as error:
                 log.warning(f"{layer}: {snapshot} could not be deleted: {error}")
-
-
-def _lineage(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
-    """The ids of a run, of the run that it re-executes, and so on."""
-    ids = [run.run_id]
-    while run.parent_run_id and (parent := instance.get_run_by_id(run.parent_run_id)):
-        run = parent
-        ids.append(run.run_id)
-    return ids

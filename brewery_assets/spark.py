@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 
 from brewery_assets.aws import Aws
+from brewery_assets.runs import is_over
 from brewery_assets.spark_engines import ApacheSpark, ConnectServer, Engine, Sail
 
 STOPPING = 30.0  # seconds; an EMR session that is just starting takes some to be called off
@@ -42,7 +43,8 @@ class Spark(LazyPySparkResource):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Refuses at once what could only fail later; SettingsError says what is missing."""
         self._log = context.log
-        self._answering().require()
+        if not is_over(context):
+            self._answering().require()
 
     def start_soon(self) -> None:
         """Starts the engine in the background: it comes up while the pages are still coming."""

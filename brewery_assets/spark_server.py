@@ -39,7 +39,8 @@ def main() -> None:
     }
     os.environ.update({name: value for name, value in s3.items() if value})
     os.environ.pop("SPARK_REMOTE", None)  # spark-submit would take it for its own
-    submit = str(Path(pyspark.__file__).parent / "bin" / "spark-submit")
+    os.environ["SPARK_HOME"] = home = str(Path(pyspark.__file__).parent)  # not another Spark
+    submit = f"{home}/bin/spark-submit"
     configured = [part for item in settings.items() for part in ("--conf", "=".join(item))]
     command = [submit, "--class", SERVER, "--master", options.master, *configured, "spark-internal"]
     os.execv(submit, command)

@@ -9,7 +9,7 @@ from typing import IO
 
 ROOT = Path(__file__).parents[1]
 FILES = ("pyproject.toml", "workspace.yaml", "dagster.yaml", "Makefile", "brewery_assets", "demo")
-SCRUBBED = ("AWS_", "DAGSTER_", "BREWERY_", "LAKE_", "SPARK_", "SNAPSHOTS_", "MISSING_")
+SCRUBBED = ("AWS_", "DAGSTER_", "BREWERY_", "LAKE_", "SPARK_", "SNAPSHOTS_", "MISSING_", "EMR_")
 
 
 class Checkout:
@@ -26,6 +26,9 @@ class Checkout:
             **kept,
             "PATH": f"{tools}{os.pathsep}{kept.get('PATH', '')}",
             "DAGSTER_HOME": str(folder),
+            "AWS_CONFIG_FILE": str(folder / "no-such-file"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "no-such-file"),
+            "AWS_EC2_METADATA_DISABLED": "true",
             **settings,
         }
 

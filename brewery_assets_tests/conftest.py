@@ -1,5 +1,7 @@
 """What the tests share: the demo API, a lake in a temporary folder, and a run of the pipeline."""
 
+import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +9,11 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import pyarrow as pa
+import pyarrow.dataset as pads
 import pytest
+from pyarrow.dataset import HivePartitioning
+from pyarrow.fs import S3FileSystem
 
 from brewery_assets.checks import AUDITS
 from brewery_assets.definitions import ASSETS, resources_of
@@ -18,17 +24,22 @@ from brewery_assets.source import OpenBreweryDB
 from brewery_assets_tests.scenario import ROWS
 from demo.data import Row, load
 from demo.faults import Faults
+from demo.s3 import S3Server
 from demo.server import DemoApi
 
 LAYERS = ("bronze_breweries", "silver_breweries", "rejected_breweries", "gold_brewery_counts")
-SETTINGS = ("BREWERY_API_URL", "LAKE_URI", "SPARK_REMOTE", "SNAPSHOTS_KEPT", "MISSING_ROWS_ALLOWED")
+SETTINGS = {name.upper() for name in Settings.model_fields}
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the developer's, and no file but below tmp_path."""
-    for name in (*SETTINGS, "DAGSTER_HOME"):
-        monkeypatch.delenv(name, raising=False)
+    """No setting of the developer's, no account of theirs, and no file but below tmp_path."""
+    for name in [*os.environ]:
+        if name in SETTINGS or name.startswith(("AWS_", "DAGSTER_HOME")):
+            monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "no-such-file"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
 
@@ -114,7 +125,8 @@ class Pipeline:
     @property
     def lake(self) -> Lake:
         """The lake as a reader outside of runs sees it."""
-        return Lake(uri=self.uri)
+        lake: Lake = self.resources()["lake"]
+        return lake
 
     def newest(self, layer: str) -> Manifest:
         manifest = self.lake.newest(layer)
@@ -127,6 +139,8 @@ class Pipeline:
         if not manifest.files:
             return []
         files = [f"{self.uri}/{manifest.folder}/{file.path}" for file in manifest.files]
+        if self.uri.startswith("s3://"):
+            return _rows_on_s3(files)
         with duckdb.connect() as connection:
             found = connection.execute(
                 "select * exclude (snapshot) from read_parquet($files, hive_partitioning=true, "
@@ -138,8 +152,27 @@ class Pipeline:
 
     def lines(self) -> list[str]:
         """The newest bronze, line by line."""
-        path = Path(self.uri) / self.newest("bronze_breweries").folder / "breweries.json"
-        return path.read_text(encoding="utf-8").split("\n")[:-1]
+        path = f"{self.newest('bronze_breweries').folder}/breweries.json"
+        return self.lake.storage.read(path).decode().split("\n")[:-1]
+
+
+def _rows_on_s3(files: list[str]) -> list[dict[str, Any]]:
+    """The same as pyarrow reads it, with the settings in force."""
+    text = ("snapshot", "country", "state")
+    names = [part.partition("=")[0] for part in files[0].split("/") if "=" in part]
+    table = pads.dataset(
+        [file.removeprefix("s3://") for file in files],
+        filesystem=S3FileSystem(
+            endpoint_override=os.environ["AWS_ENDPOINT_URL"], region=os.environ["AWS_REGION"]
+        ),
+        partitioning=HivePartitioning(
+            pa.schema([(name, pa.string()) for name in text if name in names])
+        ),
+    ).to_table()
+    return [
+        {name: value for name, value in row.items() if name != "snapshot"}
+        for row in table.to_pylist()
+    ]
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
@@ -151,6 +184,34 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
             found.append(error.message)
             error = error.cause
     return "\n".join(found)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server with a bucket `lake`."""
+    with S3Server("lake") as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The same, with its owner's settings in force."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    """A prefix of its own for each test, in the bucket `lake`."""
+    return f"{tmp_path.name}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def pipeline_on_s3(pipeline: Pipeline, s3: S3Server, prefix: str) -> Pipeline:
+    """The pipeline over scenario.py's rows and an empty lake in a bucket."""
+    pipeline.uri = f"s3://lake/{prefix}"
+    return pipeline
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""Apache Spark Connect servers, each in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from brewery_assets.spark_engines import lack_of_java
+from brewery_assets_tests.checkout import ROOT
+
+STARTING = 300.0  # seconds: the first start resolves its jars
+STARTED = "Spark Connect server started"
+OLD_SPARK = ROOT / ".spark-3.5"
+
+
+def require_java() -> None:
+    """Skips where Java is missing; where CI runs, that is a failure."""
+    if lacking := lack_of_java():
+        missing(f"Apache Spark needs Java 17 or newer, and {lacking}")
+
+
+def missing(what: str) -> None:
+    """Skips the test, or fails it in CI, where nothing may be missing."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@contextmanager
+def spark_server(environment: Mapping[str, str]) -> Iterator[str]:
+    """The address of a server as `make spark_connect` starts it, under these AWS settings."""
+    require_java()
+    port = _free()
+    command = [sys.executable, "-m", "brewery_assets.spark_server", "--port", str(port)]
+    with _started(command, environment):
+        yield f"sc://127.0.0.1:{port}"
+
+
+@contextmanager
+def spark_3_5_server() -> Iterator[str]:
+    """The address of an Apache Spark 3.5 server, which is what EMR 7.13 runs."""
+    require_java()
+    if not (OLD_SPARK / "installed").exists():
+        missing("`make spark_3_5` installs the Apache Spark 3.5 that this needs")
+    (home,) = OLD_SPARK.glob("lib/python*/site-packages/pyspark")
+    port = _free()
+    command = [
+        f"{home}/bin/spark-submit",
+        *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
+        *("--packages", "org.apache.spark:spark-connect_2.12:3.5.5"),
+        *("--conf", "spark.connect.grpc.binding.address=127.0.0.1"),
+        *("--conf", f"spark.connect.grpc.binding.port={port}"),
+        *("--master", "local[*]", "spark-internal"),
+    ]
+    with _started(command, {"SPARK_HOME": str(home)}):
+        yield f"sc://127.0.0.1:{port}"
+
+
+@contextmanager
+def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPARK_"))
+    }
+    with tempfile.TemporaryDirectory(prefix="spark-") as folder:
+        said = Path(folder) / "log"
+        with said.open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**kept, "PYTHONPATH": str(ROOT), "SPARK_LOCAL_DIRS": folder, **environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            until = time.monotonic() + STARTING
+            while STARTED not in said.read_text(errors="replace"):
+                if process.poll() is not None or time.monotonic() > until:
+                    pytest.fail(f"Apache Spark did not start:\n{said.read_text()[-3000:]}")
+                time.sleep(0.2)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port

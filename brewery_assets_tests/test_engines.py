@@ -1,0 +1,161 @@
+"""Every engine gives the same rows: Sail, Apache Spark 4.1, and the Spark 3.5 that EMR runs."""
+
+import json
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from brewery_assets_tests.checkout import Checkout
+from brewery_assets_tests.conftest import Pipeline
+from brewery_assets_tests.scenario import ROWS, row
+from brewery_assets_tests.spark_servers import require_java, spark_3_5_server, spark_server
+from demo.data import Row
+from demo.s3 import S3Server
+
+TABLES = ("silver_breweries", "rejected_breweries", "gold_brewery_counts")
+PLACE = "Italy/Bolzano/Bolzano"
+TEXTS: tuple[Any, ...] = (
+    *(5, 5.0, 1.5, -0.0, 12345678901234567890, True, False, [], {}, ["a", 1], {"a": [None, 1]}),
+    *("", " x ", "null", "NaN", "\u0000", "a\u2028b", "\U0001f37a", "\x7f", "\ufeffx", "a\\b"),
+    *('q"q', "tab\tx", "\u00e9", "e\u0301", "line\nbreak\r\n", "\u00a0x\u3000"),
+)
+NUMBERS: tuple[Any, ...] = (
+    *("1e1", " 12 ", "+5", "0x10", ".5", "5.", "1_000", "180.0000001", "-180", "1e400", "-0"),
+    *("\u0661\u0662", "1,5", "12d", "12f", "NaN", "Infinity", "\u00a012.5\u2003", ""),
+    *(True, [1], {"a": 1}, 12, -12.5, 1e2, 1e-5, 9999999999999999999, 0.1 + 0.2, 5e-324),
+    41.12345678901234,
+)
+PLACES: tuple[Any, ...] = (
+    *("a/b", "..", ".", "%41", "=", "\U0001f37a", "  ", "044", "null", "a'b", 'a"b', "#", "?", "*"),
+    *("\u00cele-de-France ", "ILE DE FRANCE", "ile-de-france", "__HIVE_DEFAULT_PARTITION__"),
+    *("\u65e5\u672c", "\u00df", "\u0130stanbul", "x" * 200, 7, True),
+)
+
+
+def odd(kind: str, number: int, **fields: Any) -> Row:
+    return {**row("Odd", PLACE, id=f"{kind}-{number:03}"), **fields}
+
+
+def countable(value: Any) -> bool:
+    """Whether the demo API can count its rows by it, as /meta does."""
+    return not isinstance(value, list | dict)
+
+
+ODD: list[Row] = [
+    *ROWS,
+    *(odd("text", n, phone=value, postal_code=value) for n, value in enumerate(TEXTS)),
+    *(odd("name", n, name=value) for n, value in enumerate(TEXTS)),
+    *(odd("type", n, brewery_type=value) for n, value in enumerate(TEXTS) if countable(value)),
+    *(odd("number", n, longitude=value, latitude=value) for n, value in enumerate(NUMBERS)),
+    *(odd("state", n, state_province=value) for n, value in enumerate(PLACES)),
+    *(odd("country", n, country=value) for n, value in enumerate(PLACES)),
+    *({"id": f"few-{n}", "name": "Few", "tags": [{"deep": n}]} for n in range(2)),
+    {"name": "Without an id"},
+    {"id": "without-a-name"},
+    {"id": "   ", "name": "With a blank id"},
+]
+
+
+class Content(NamedTuple):
+    """What an engine wrote: rows in an order of ours, columns with their types, folders."""
+
+    rows: list[str]
+    columns: set[tuple[str, ...]]
+    folders: set[str]
+
+
+def content(pipeline: Pipeline, table: str) -> Content:
+    manifest = pipeline.newest(table)
+    columns = set()
+    for file in manifest.files:
+        found = pipeline.lake.storage.read(f"{manifest.folder}/{file.path}")
+        schema = pq.read_schema(BytesIO(found))
+        columns.add(tuple(f"{field.name} {field.type}" for field in schema))
+    rows = [json.dumps(row, sort_keys=True) for row in pipeline.rows(table)]
+    folders = {file.path.rpartition("/")[0] for file in manifest.files}
+    # Of no rows Apache Spark writes a file that says so, Sail none.
+    return Content(sorted(rows), columns, folders) if rows else Content([], set(), set())
+
+
+@pytest.fixture(scope="module")
+def apache_spark(s3_server: S3Server) -> Iterator[str]:
+    with spark_server(s3_server.environment()) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def apache_spark_3_5() -> Iterator[str]:
+    with spark_3_5_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["dirty", "real"])
+def rows(request: pytest.FixtureRequest, real_rows: list[Row]) -> list[Row]:
+    return ODD if request.param == "dirty" else real_rows
+
+
+def compare(pipeline: Pipeline, rows: list[Row], engine: str) -> None:
+    """Sail and another engine make the same of the same rows, and of one another's tables."""
+    pipeline.api.rows[:] = rows
+    pipeline.run()
+    expected = {table: content(pipeline, table) for table in TABLES}
+    assert len(expected["silver_breweries"].rows) > len(rows) * 0.9
+
+    pipeline.spark_remote = engine
+    pipeline.run("gold_brewery_counts")  # of Sail's silver
+    assert content(pipeline, "gold_brewery_counts") == expected["gold_brewery_counts"]
+    pipeline.run()
+    for table in TABLES:
+        assert content(pipeline, table) == expected[table]
+
+    pipeline.spark_remote = None
+    pipeline.run("gold_brewery_counts")  # of the other engine's silver
+    assert content(pipeline, "gold_brewery_counts") == expected["gold_brewery_counts"]
+
+
+def test_apache_spark_makes_the_same_in_a_folder(
+    pipeline: Pipeline, apache_spark: str, rows: list[Row]
+) -> None:
+    compare(pipeline, rows, apache_spark)
+
+
+def test_apache_spark_makes_the_same_on_s3(
+    pipeline_on_s3: Pipeline, apache_spark: str, rows: list[Row]
+) -> None:
+    compare(pipeline_on_s3, rows, apache_spark)
+
+
+def test_the_spark_of_emr_makes_the_same(
+    pipeline: Pipeline, apache_spark_3_5: str, rows: list[Row]
+) -> None:
+    compare(pipeline, rows, apache_spark_3_5)
+
+
+def test_apache_spark_inside_the_run_writes_to_s3_and_ends_with_it(
+    pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
+) -> None:
+    require_java()
+    settings = {"BREWERY_API_URL": pipeline_on_s3.api.url, "LAKE_URI": pipeline_on_s3.uri}
+    checkout = Checkout(
+        tmp_path / "checkout", {**settings, **s3.environment(), "SPARK_REMOTE": "local[2]"}
+    )
+    process = checkout.start(*checkout.job())
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert "Spark engine: local[2]" in said
+    assert len(pipeline_on_s3.rows("gold_brewery_counts")) == 9
+    left = [found for found in psutil.process_iter() if _session_of(found) == process.pid]
+    assert not psutil.wait_procs(left, timeout=15)[1]
+
+
+def _session_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return None
