@@ -96,15 +96,21 @@ def _set(settings: Mapping[str, str]) -> None:
 def why(error: Exception) -> str:
     """What AWS refused or could not do, in one sentence and without any credential."""
     said = getattr(error, "response", {}).get("Error", {})
-    code, message = said.get("Code", ""), said.get("Message", "")
+    code, message = said.get("Code", ""), one_line(said.get("Message", ""))
     if code in _DENIED:
         asked = getattr(error, "operation_name", "it")
-        return f"access to {asked} is denied; docs/aws.md has the permissions needed ({code})"
+        more = "" if message in ("Access Denied", "Forbidden", "") else f": {message}"
+        return f"access to {asked} is denied; docs/aws.md has the permissions needed{more} ({code})"
     if code in _REFUSED:
         return f"{_REFUSED[code]} ({code})"
     if code:
-        return f"{message.rstrip('.')} ({code})"
-    return _UNREACHED.get(type(error).__name__, "") + str(error).rstrip(".")
+        return f"{message} ({code})"
+    return _UNREACHED.get(type(error).__name__, "") + one_line(str(error))
+
+
+def one_line(text: str) -> str:
+    """A text of others, fit to stand in a sentence."""
+    return " ".join(text.split()).rstrip(".")
 
 
 _CREDENTIALS = "the AWS credentials are refused; correct AWS_ACCESS_KEY_ID and its like"

@@ -79,9 +79,7 @@ class Settings(BaseSettings):
     emr_serverless_application_id: Annotated[str, _pattern("[0-9a-z]+", "00f1abc2def3")] | None = (
         None
     )
-    emr_execution_role_arn: (
-        Annotated[str, _pattern(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", ROLE)] | None
-    ) = None
+    emr_execution_role_arn: Annotated[str, _pattern(ROLE, ROLE_EXAMPLE)] | None = None
     snapshots_kept: Annotated[int, _whole_number(1)] = 30
     missing_rows_allowed: Annotated[int, _whole_number(0)] = 0
 

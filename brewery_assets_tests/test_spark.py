@@ -4,12 +4,17 @@ import os
 import shutil
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import grpc
 import psutil
 import pytest
 
+from brewery_assets import spark_engines
 from brewery_assets.spark import Spark
 from brewery_assets_tests.conftest import Pipeline, failure_of
 
@@ -110,6 +115,50 @@ def test_an_address_where_nobody_answers_is_refused_before_any_work(pipeline: Pi
     message = failure_of(pipeline.run(fails=True))
     assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: nobody answers there" in message
     assert not pipeline.api.requests
+
+
+def test_a_listener_that_says_nothing_is_refused_before_any_work(pipeline: Pipeline) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pipeline.spark_remote = f"sc://127.0.0.1:{silent.getsockname()[1]}/;token=hidden"
+        started = time.monotonic()
+        message = failure_of(pipeline.run(fails=True))
+    assert time.monotonic() - started < 30
+    assert "whoever listens there does not speak Spark Connect; start the " in message
+    assert "hidden" not in message
+    assert not pipeline.api.requests
+
+
+class Hung(grpc.GenericRpcHandler):
+    """A server that takes every call and never answers."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    def service(self, handler_call_details: Any) -> Any:
+        def wait(request: bytes, context: grpc.ServicerContext) -> bytes:
+            self.over.wait()
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(wait)
+
+
+def test_a_server_that_takes_calls_and_never_answers_is_given_up(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark_engines, "ANSWERING", 1.0)
+    hung = Hung()
+    server = grpc.server(ThreadPoolExecutor(4), handlers=[hung])
+    pipeline.spark_remote = f"sc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        started = time.monotonic()
+        message = failure_of(pipeline.run(fails=True))
+        assert time.monotonic() - started < 15
+        assert f"SPARK_REMOTE={pipeline.spark_remote}: no answer within 1 seconds; " in message
+    finally:
+        hung.over.set()
+        server.stop(None).wait()
+    assert pipeline.lake.newest("silver_breweries") is None
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import pytest
 from botocore.stub import Stubber
 from pydantic import PrivateAttr
 from pyspark.errors import PySparkException
+from pyspark.sql.connect.client.retries import DefaultPolicy
 
 from brewery_assets import spark_emr, spark_engines
 from brewery_assets.aws import Aws
@@ -257,20 +258,46 @@ def test_a_run_that_is_called_off_while_it_waits_terminates_the_session_at_once(
 
 
 def test_an_endpoint_that_never_answers_is_given_up_and_the_session_terminated(
-    spark: Spark, cloud: Cloud, sail: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+    spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_engines, "ANSWERING", 1.0)
     before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
         cloud.starts_session("STARTED")
-        cloud.gives(ONE, port=port)
+        cloud.gives(ONE, port=silent.getsockname()[1])
         cloud.terminates()
         assert refused(lambda: spark.spark_session) == "no answer within 1 seconds"
-        (asking,) = set(threading.enumerate()) - before
+        for asking in set(threading.enumerate()) - before:
+            asking.join(20)
+            assert not asking.is_alive()
+
+
+def test_a_session_whose_endpoint_is_gone_is_terminated_at_once(
+    spark: Spark, cloud: Cloud, sail: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark_engines, "RELEASING", 1.0)
+    monkeypatch.setattr(spark_engines, "PATIENCE", DefaultPolicy(max_retries=3))
+    cloud.starts_session("STARTED")
+    before = set(threading.enumerate())
+    with serving(Gateway(sail, ONE)) as port:
+        cloud.gives(ONE, port=port)
+        assert spark.spark_session.range(3).count() == 3
+    cloud.terminates()
+    began = time.monotonic()
+    spark.stop()
+    assert time.monotonic() - began < 5
     with serving(Gateway(sail, "another"), port):  # whoever still asks is told no, and ends
-        asking.join(20)
-    assert not asking.is_alive()
+        for asking in set(threading.enumerate()) - before:
+            asking.join(20)
+
+
+def test_what_went_wrong_first_is_said_even_when_terminating_is_refused_too(
+    spark: Spark, cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.starts_session("FAILED")
+    cloud.refuses("terminate_session", "ValidationException")
+    assert refused(lambda: spark.spark_session) == "the session is FAILED: No capacity"
+    assert f"was not stopped: {NAMED}Not now (ValidationException)" in caplog.text
 
 
 @pytest.mark.parametrize("operation", ASKED)
@@ -281,19 +308,23 @@ def test_what_aws_refuses_is_said_in_one_sentence(cloud: Cloud, operation: str, 
     said, engine = "Not now", engine_of(cloud.aws)
     if kind == "AccessDenied":
         name = operation.title().replace("_", "")
-        said = f"access to {name} is denied; docs/aws.md has the permissions needed"
+        said = f"access to {name} is denied; docs/aws.md has the permissions needed: Not now"
     states = {"get_session": [], "get_session_endpoint": ["IDLE"], "terminate_session": ["FAILED"]}
     if operation in states:
         cloud.starts_session(*states[operation])
     if operation == "terminate_session":
         refused(engine.start)
     cloud.refuses(operation, f"{kind}Exception")
-    does = {"get_application": engine.require, "terminate_session": engine.stop}
+    stop = partial(engine.stop, None)
+    does: dict[str, Callable[[], Any]] = {
+        "get_application": engine.require,
+        "terminate_session": stop,
+    }
     error = SettingsError if operation == "get_application" else EmrError
     assert refused(does.get(operation, engine.start), error) == f"{said} ({kind}Exception)"
     if operation.startswith("get_session"):
         cloud.terminates()
-    engine.stop()
+    stop()
 
 
 @pytest.mark.parametrize("known", [False, True])
