@@ -7,6 +7,7 @@ from brewery_assets.settings import Settings, SettingsError
 ENGINES = "allowed is local[*], sc://host:15002, or nothing for the embedded engine"
 
 S3 = "allowed is a folder, such as lake, or s3://bucket/prefix"
+ELSE = "in a path means something else to an engine: rename it"
 EMPTY = "an empty part, . or .. in a prefix means something else to an engine"
 
 
@@ -36,19 +37,19 @@ def test_every_form_of_an_engines_address_is_taken(
         (
             "LAKE_URI",
             "s3://bucket/100%",
-            "% in a path means something else to an engine: rename it",
+            f"% {ELSE}",
         ),
-        ("LAKE_URI", "s3://bucket/a#b", "# in a path means something else to an engine: rename it"),
+        ("LAKE_URI", "s3://bucket/a#b", f"# {ELSE}"),
         ("LAKE_URI", "s3://bucket/a//b", EMPTY),
         ("LAKE_URI", "s3://bucket/../b", EMPTY),
         ("AWS_REGION", "Frankfurt am Main", "allowed is the form of eu-central-1"),
-        ("EMR_SERVERLESS_APPLICATION_ID", "My app", "allowed is the form of 00f1abc2d"),
+        ("EMR_SERVERLESS_APPLICATION_ID", "My app", "allowed is the form of 00f1abc2def3"),
         (
             "EMR_EXECUTION_ROLE_ARN",
             "brewery-emr",
             "allowed is the form of arn:aws:iam::123456789012:role/brewery-emr",
         ),
-        ("LAKE_URI", "100%", "% in a path means something else to an engine: rename it"),
+        ("LAKE_URI", "100%", f"% {ELSE}"),
         ("LAKE_URI", "a*b[1]", "* [ ] in a path means something else to an engine: rename it"),
         ("LAKE_URI", "a\\b", r"\\ in a path means something else to an engine: rename it"),
         ("SPARK_REMOTE", "yarn", ENGINES),

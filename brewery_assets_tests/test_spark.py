@@ -134,7 +134,7 @@ class Hung(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.over = threading.Event()
 
-    def service(self, handler_call_details: Any) -> Any:
+    def service(self, handler_call_details: Any) -> Any:  # noqa: ARG002  # gRPC's signature
         def wait(request: bytes, context: grpc.ServicerContext) -> bytes:
             self.over.wait()
             return b""
