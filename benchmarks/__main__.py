@@ -25,18 +25,19 @@ def main() -> int:
 
 def _measure(options: argparse.Namespace) -> None:
     machine = report.machine(options.repeat)
+    asked = (options.only,) if options.only else ("whole", "layers")
+    print(machine, flush=True)
     with bench() as at:
-        commands = found = {}
-        if options.only != "layers":
+        if "whole" in asked:
             commands = whole.measure(at, options.repeat, _say)
-        if options.only != "whole":
-            found = layers.measure(at, options.rows, options.repeat, _say)
-    print(machine)
-    if commands:
-        print(f"\n### The whole command\n\n{report.whole(commands)}")
-    if found:
-        print(f"\n### Silver, rejected and gold\n\n{report.layers(found)}")
-    print(f"\n### Peak memory\n\n{report.memory(commands, found)}")
+            print(f"\n### The whole command\n\n{report.whole(commands)}", flush=True)
+        for name, pair, title in (
+            ("layers", layers.BESIDE_DUCKDB, "Silver, rejected and gold"),
+            ("engines", layers.BESIDE_SPARK, "The same code on two engines"),
+        ):
+            if name in asked:
+                found = layers.measure(at, pair, options.rows, options.repeat, _say)
+                print(f"\n### {title}\n\n{report.layers(found, pair)}", flush=True)
 
 
 def _say(line: str) -> None:
@@ -53,7 +54,11 @@ def _options() -> argparse.Namespace:
         default=[REAL_ROWS, 1_000_000],
         help=f"for the layers, default {REAL_ROWS},1000000",
     )
-    parser.add_argument("--only", choices=("whole", "layers"), help="default: both")
+    parser.add_argument(
+        "--only",
+        choices=("whole", "layers", "engines"),
+        help="default: whole and layers; engines needs Java 17",
+    )
     return parser.parse_args()
 
 

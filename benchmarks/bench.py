@@ -42,7 +42,7 @@ class Bench:
         self.environment = {
             name: value
             for name, value in os.environ.items()
-            if name not in NOT_OURS and not name.startswith("DAGSTER_")
+            if name not in NOT_OURS and not name.startswith(("AWS_", "DAGSTER_"))
         }
         # Bytecode is cached as on a user's machine, but not in the repository.
         self.environment |= {

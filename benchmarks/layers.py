@@ -11,7 +11,15 @@ from benchmarks import lines
 from benchmarks.bench import Bench, BenchmarkError
 from benchmarks.clock import BRONZE
 
-ENGINES = {"duckdb": "benchmarks.on_duckdb", "pipeline": "benchmarks.on_sail"}
+ENGINES = {
+    "DuckDB": ("benchmarks.on_duckdb", {}),
+    "pipeline": ("benchmarks.on_engine", {}),
+    "Sail": ("benchmarks.on_engine", {}),
+    "Apache Spark": ("benchmarks.on_engine", {"SPARK_REMOTE": "local[*]"}),
+}
+Pair = tuple[str, str]
+BESIDE_DUCKDB: Pair = ("DuckDB", "pipeline")
+BESIDE_SPARK: Pair = ("Sail", "Apache Spark")
 
 
 class Passes(NamedTuple):
@@ -25,8 +33,10 @@ class Passes(NamedTuple):
 Found = dict[int, dict[str, list[Passes]]]
 
 
-def measure(bench: Bench, sizes: Sequence[int], repeat: int, say: Callable[[str], None]) -> Found:
-    """For each number of rows and each engine, in turn, as often as asked.
+def measure(
+    bench: Bench, pair: Pair, sizes: Sequence[int], repeat: int, say: Callable[[str], None]
+) -> Found:
+    """For each number of rows and each engine of a pair, in turn, as often as asked.
 
     Before that each engine runs once, unmeasured, on the real rows.
 
@@ -37,10 +47,10 @@ def measure(bench: Bench, sizes: Sequence[int], repeat: int, say: Callable[[str]
     for rows, turns in ((lines.REAL_ROWS, 0), *((rows, repeat) for rows in sizes)):
         bronze = bench.folder / "lines.json"
         lines.write(bronze, rows)
-        measured: dict[str, list[Passes]] = {engine: [] for engine in ENGINES}
+        measured: dict[str, list[Passes]] = {engine: [] for engine in pair}
         for turn in range(turns or 1):
             digests = {}
-            for engine in sorted(ENGINES, reverse=turn % 2 == 1):
+            for engine in pair[:: -1 if turn % 2 else 1]:
                 passes, digests[engine] = _run(bench, engine, bronze)
                 seconds = sum(passes.warm.values())
                 note = "" if turns else " (warm-up)"
@@ -53,11 +63,12 @@ def measure(bench: Bench, sizes: Sequence[int], repeat: int, say: Callable[[str]
 
 
 def _run(bench: Bench, engine: str, bronze: Path) -> tuple[Passes, dict[str, Any]]:
-    lake = bench.folder / engine
+    module, settings = ENGINES[engine]
+    lake = bench.folder / "layers"
     (lake / BRONZE).parent.mkdir(parents=True)
     os.link(bronze, lake / BRONZE)
     try:
-        measured = bench.run(ENGINES[engine], str(lake))
+        measured = bench.run(module, str(lake), **settings)
         seconds = json.loads(measured.output.splitlines()[-1])
         digest = json.loads(bench.run("benchmarks.digest", str(lake)).output)
     finally:

@@ -10,8 +10,8 @@ from statistics import median
 
 import psutil
 
-from benchmarks.bench import Measured
-from benchmarks.layers import Found
+from benchmarks.layers import Found, Pair
+from benchmarks.whole import Run
 
 PACKAGES = ("dagster", "pyspark", "pysail", "duckdb", "pyarrow")
 LEAST = 0.005  # seconds: of less than that no ratio says anything
@@ -30,7 +30,7 @@ def machine(repeat: int) -> str:
     )
 
 
-def whole(found: dict[str, list[Measured]]) -> str:
+def whole(found: dict[str, list[Run]]) -> str:
     """The whole command beside the floor."""
     floor = median(run.seconds for run in found["floor"])
     rows = []
@@ -38,43 +38,36 @@ def whole(found: dict[str, list[Measured]]) -> str:
         seconds = [run.seconds for run in runs]
         spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
         middle = median(seconds)
-        rows.append((name, f"{middle:.2f}", spread, f"{middle / floor:.2f}"))
-    return _table(("`dagster job execute`", "seconds", "from to", "× floor"), rows)
+        peak = f"{median(run.peak for run in runs):,.0f}"
+        asked = ", ".join(
+            f"{number:,} {kind}" for kind, number in sorted(runs[-1].requests.items())
+        )
+        rows.append((name, f"{middle:.2f}", spread, f"{middle / floor:.2f}", peak, asked))
+    header = ("seconds", "from to", "× floor", "peak MiB", "S3 requests")
+    return _table(("`dagster job execute`", *header), rows)
 
 
-def layers(found: Found) -> str:
-    """Seconds of each layer on both engines."""
+def layers(found: Found, pair: Pair) -> str:
+    """Seconds of each layer, and the peak memory, on both engines."""
     passes = ("cold", "warm")
-    columns = [f"{name}, {when}" for when in passes for name in ("DuckDB", "pipeline", "×")]
+    columns = [f"{name}, {when}" for when in passes for name in (*pair, "×")]
     rows = []
     for size, engines in found.items():
-        for layer in (*engines["duckdb"][0].cold, "all"):
+        for layer in (*engines[pair[0]][0].cold, "all"):
             cells: list[str] = []
             for when in passes:
-                theirs, ours = (
+                one, other = (
                     median(_seconds(getattr(run, when), layer) for run in engines[engine])
-                    for engine in ("duckdb", "pipeline")
+                    for engine in pair
                 )
-                ratio = f"{ours / theirs:.2f}" if theirs > LEAST else ""
-                cells += [f"{theirs:.2f}", f"{ours:.2f}", ratio]
+                cells += [f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}" if one > LEAST else ""]
             rows.append((f"{size:,}", layer, *cells))
-    return _table(("rows", "seconds for", *columns), rows)
-
-
-def memory(commands: dict[str, list[Measured]], found: Found) -> str:
-    """Peak resident MiB of each, as a multiple of the floor or of DuckDB."""
-    measured: dict[str, tuple[str, dict[str, list[float]]]] = {}
-    if commands:
-        peaks = {name: [run.peak for run in runs] for name, runs in commands.items()}
-        measured["`dagster job execute`"] = ("floor", peaks)
-    for size, engines in found.items():
-        peaks = {name: [run.peak for run in runs] for name, runs in engines.items()}
-        measured[f"layers, {size:,} rows"] = ("DuckDB", peaks)
-    rows = []
-    for what, (other, peaks) in measured.items():
-        theirs, ours = (median(peaks[name]) for name in (other.lower(), "pipeline"))
-        rows.append((what, f"{other}: {theirs:,.0f}", f"{ours:,.0f}", f"{ours / theirs:.1f}"))
-    return _table(("peak memory", "compared with, MiB", "pipeline, MiB", "×"), rows)
+    seconds = _table(("rows", "seconds for", *columns), rows)
+    peaks = [
+        (f"{size:,}", *(f"{median(run.peak for run in engines[name]):,.0f}" for name in pair))
+        for size, engines in found.items()
+    ]
+    return f"{seconds}\n\n{_table(('rows', *(f'{name}, peak MiB' for name in pair)), peaks)}"
 
 
 def _seconds(passed: dict[str, float], layer: str) -> float:

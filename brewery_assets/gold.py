@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StructType
 
-from brewery_assets.tables import Table, column, markdown, text
+from brewery_assets.tables import Look, Table, column, markdown, text
 
 SCHEMA = StructType(
     [
@@ -33,21 +33,21 @@ def counts(silver: DataFrame) -> DataFrame:
     return grouped.select(*SCHEMA.fieldNames()).repartition(1).sortWithinPartitions(*KEY)
 
 
-def preview(gold: DataFrame) -> str:
-    """The twenty largest counts."""
+def look(gold: DataFrame) -> Look:
+    """Rows, and the twenty largest counts."""
     shown = ("country_name", "state_name", "brewery_type", "brewery_count")
     top = gold.orderBy(F.desc("brewery_count"), *KEY).limit(20).select(*shown)
-    return markdown(shown, top.collect())
+    return Look(gold.count(), markdown(shown, top.collect()))
 
 
 GOLD = Table(
     name="gold_brewery_counts",
     schema=SCHEMA,
+    look=look,
     lineage={
         name: [("silver_breweries", "id" if name == "brewery_count" else name)]
         for name in SCHEMA.fieldNames()
     },
-    preview=preview,
 )
 
 

@@ -2,8 +2,8 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -28,6 +28,13 @@ READ_SNAPSHOT = {
 }
 
 
+class Written(NamedTuple):
+    """Of what was written, the facts that the manifest keeps, and what the UI shows besides."""
+
+    facts: dict[str, Any]
+    shown: dict[str, Any]
+
+
 class SnapshotIOManager(dg.IOManager):
     """Writes a draft of a new snapshot; reads this run's snapshot or the newest published one."""
 
@@ -37,26 +44,22 @@ class SnapshotIOManager(dg.IOManager):
         self.read_snapshot = read_snapshot
 
     @abstractmethod
-    def write(self, name: str, folder: str, value: Any) -> dict[str, Any]:
-        """Writes the value below the folder; the facts of it that the manifest keeps."""
+    def write(self, name: str, folder: str, value: Any) -> Written:
+        """Writes the value below the folder."""
 
     @abstractmethod
     def read(self, manifest: Manifest) -> DataFrame:
         """The rows of a snapshot."""
 
-    @abstractmethod
-    def describe(self, draft: Manifest) -> Mapping[str, Any]:
-        """What the UI shows of it besides rows, size and place."""
-
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         name = context.asset_key.path[-1]
         folder = self.lake.begin(name)
         started = time.monotonic()
-        facts = self.write(name, folder, obj)
+        written = self.write(name, folder, obj)
         seconds = time.monotonic() - started
         origins = [dep.asset_key.path[-1] for dep in context.asset_spec.deps]
         made_from = {origin: self.lake.reading(origin).snapshot for origin in origins}
-        draft = self.lake.stage(folder, made_from=made_from, **facts)
+        draft = self.lake.stage(folder, made_from=made_from, **written.facts)
         context.add_output_metadata(
             {
                 "dagster/row_count": draft.rows,
@@ -66,7 +69,7 @@ class SnapshotIOManager(dg.IOManager):
                 "files": len(draft.files),
                 "seconds_to_write": round(seconds, 2),
                 **{f"made_from/{origin}": snapshot for origin, snapshot in made_from.items()},
-                **self.describe(draft),
+                **written.shown,
             }
         )
 
@@ -79,10 +82,14 @@ class JsonLinesSnapshots(SnapshotIOManager):
 
     FILE = "breweries.json"
 
-    def write(self, name: str, folder: str, value: Reading) -> dict[str, Any]:
+    def write(self, name: str, folder: str, value: Reading) -> Written:
         self.lake.storage.write(f"{folder}/{self.FILE}", value.content)
         source = {**value.facts, "sha256": value.sha256}
-        return {"rows": len(value.lines), "codec": "none", "source": source}
+        shown = ("verified", "requests", "retries", "duplicates_dropped", "sha256")
+        return Written(
+            {"rows": len(value.lines), "codec": "none", "source": source},
+            {f"source/{name}": source[name] for name in shown},
+        )
 
     def read(self, manifest: Manifest) -> DataFrame:
         session = self.spark.spark_session
@@ -92,11 +99,6 @@ class JsonLinesSnapshots(SnapshotIOManager):
         # Not withColumnRenamed: a Spark 3.5 server does not know how newer clients say that.
         lines: DataFrame = session.read.text(path).select(F.col("value").alias("line"))
         return lines
-
-    def describe(self, draft: Manifest) -> Mapping[str, Any]:
-        facts = draft.source or {}
-        shown = ("verified", "requests", "retries", "duplicates_dropped", "sha256")
-        return {f"source/{name}": facts[name] for name in shown}
 
 
 class ParquetSnapshots(SnapshotIOManager):
@@ -108,7 +110,7 @@ class ParquetSnapshots(SnapshotIOManager):
         super().__init__(lake, spark, read_snapshot)
         self.tables = {table.name: table for table in tables}
 
-    def write(self, name: str, folder: str, value: DataFrame) -> dict[str, Any]:
+    def write(self, name: str, folder: str, value: DataFrame) -> Written:
         table = self.tables[name]
         path = self.lake.storage.uri(folder)
         rows = value.select(*table.columns)
@@ -116,22 +118,19 @@ class ParquetSnapshots(SnapshotIOManager):
             rows = rows.repartition(*table.partition_by)
         writer = rows.write.option("compression", CODEC).partitionBy(*table.partition_by)
         writer.parquet(path)
-        return {"rows": self._frame(table, path).count(), "codec": CODEC}
+        look = table.look(self._frame(table, path))  # what is there, not what was asked for
+        shown = {
+            "dagster/column_schema": table.column_schema(),
+            "dagster/column_lineage": table.column_lineage(),
+            "preview": dg.MetadataValue.md(look.preview),
+        }
+        return Written({"rows": look.rows, "codec": CODEC}, shown)
 
     def read(self, manifest: Manifest) -> DataFrame:
         table = self.tables[manifest.layer]
         if manifest.rows == 0:
             return empty(self.spark.spark_session, table.schema)
         return self._frame(table, self.lake.storage.uri(manifest.folder))
-
-    def describe(self, draft: Manifest) -> Mapping[str, Any]:
-        table = self.tables[draft.layer]
-        shown: dict[str, Any] = {"dagster/column_schema": table.column_schema()}
-        if table.lineage:
-            shown["dagster/column_lineage"] = table.column_lineage()
-        if table.preview:
-            shown["preview"] = dg.MetadataValue.md(table.preview(self.read(draft)))
-        return shown
 
     def _frame(self, table: Table, path: str) -> DataFrame:
         # Without the schema Spark would read state=44 as a number.

@@ -90,15 +90,22 @@ class Lake(dg.ConfigurableResource[None]):
             ) from None
         return Manifest.model_validate_json(content)
 
-    def manifests(self, layer: str) -> list[Manifest]:
-        """All published snapshots of a layer, newest first; each is read once, for none changes."""
-        folders = [folder_of(layer, name) for name in self.snapshots(layer)]
-        unread = [folder for folder in folders if folder not in self._known]
+    def survey(self, layer: str) -> dict[str, Manifest | None]:
+        """All snapshots of a layer, newest first; None for a draft.
+
+        Each manifest is read once, for none changes.
+        """
+        folders = {name: folder_of(layer, name) for name in self.snapshots(layer)}
+        unread = [folder for folder in folders.values() if folder not in self._known]
         found = self.storage.read_each([f"{folder}/{MANIFEST}" for folder in unread])
         for folder, content in zip(unread, found, strict=True):
             if content is not None:
                 self._known[folder] = Manifest.model_validate_json(content)
-        return [self._known[folder] for folder in folders if folder in self._known]
+        return {name: self._known.get(folder) for name, folder in folders.items()}
+
+    def manifests(self, layer: str) -> list[Manifest]:
+        """All published snapshots of a layer, newest first."""
+        return [manifest for manifest in self.survey(layer).values() if manifest]
 
     def newest(self, layer: str) -> Manifest | None:
         """The newest published snapshot of a layer, whoever wrote it."""
@@ -234,12 +241,12 @@ class Lake(dg.ConfigurableResource[None]):
         """One name for all that a run writes: later than all others, whatever the clock says."""
         if not self._run_ids or self._run_started is None:
             raise LakeError("only a Dagster run writes to the lake")
-        own = [name for layer in self.layers() for name in self._of_runs(layer, self._run_ids[:1])]
-        if own:
+        every = [name for layer in self.layers() for name in self.snapshots(layer)]
+        if own := [name for name in every if name.endswith(f"-{self._run_ids[0][:8]}")]:
             return max(own)
         start = self._run_started
-        if others := [name for layer in self.layers() for name in self.snapshots(layer)[:1]]:
-            start = max(start, time_of(max(others)) + timedelta(seconds=1))
+        if every:
+            start = max(start, time_of(max(every)) + timedelta(seconds=1))
         return name_of(start, self._run_ids[0])
 
     def _sweep(self, layer: str) -> None:

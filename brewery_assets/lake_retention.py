@@ -13,7 +13,7 @@ class Snapshots(Protocol):
     """What is asked of a lake here."""
 
     def layers(self) -> list[str]: ...
-    def snapshots(self, layer: str) -> list[str]: ...
+    def survey(self, layer: str) -> dict[str, Manifest | None]: ...
     def manifests(self, layer: str) -> list[Manifest]: ...
 
 
@@ -23,7 +23,8 @@ def no_longer_kept(lake: Snapshots, layer: str, keep: int, now: datetime) -> lis
     The `keep` newest published ones stay, and any that a kept snapshot of another layer was made
     from; none goes in its first hour, and no draft in its first day.
     """
-    published = [manifest.snapshot for manifest in lake.manifests(layer)]
+    snapshots = lake.survey(layer)
+    published = [name for name, manifest in snapshots.items() if manifest]
     old = {name for name in published[keep:] if time_of(name) < now - ALL_KEPT}
     if old:
         old -= {
@@ -32,5 +33,5 @@ def no_longer_kept(lake: Snapshots, layer: str, keep: int, now: datetime) -> lis
             if other != layer
             for manifest in lake.manifests(other)[:keep]
         }
-    drafts = set(lake.snapshots(layer)) - set(published)
+    drafts = {name for name, manifest in snapshots.items() if not manifest}
     return sorted(old | {draft for draft in drafts if time_of(draft) < now - DRAFTS_KEPT})

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 
 from brewery_assets.places import Place, Spelling, conform
-from brewery_assets.tables import Table, column, empty, markdown, small, text
+from brewery_assets.tables import Look, Table, column, empty, markdown, small, text
 
 SERVED_TEXT = (
     "id",
@@ -157,24 +157,40 @@ def places_frame(session: SparkSession, places: Iterable[Place]) -> DataFrame:
     return small(session, rows, PLACES)
 
 
-def preview(silver: DataFrame) -> str:
-    """Five rows, and rows by country."""
-    shown = ("name", "brewery_type", "city", "state_name", "country_name")
-    rows = silver.orderBy("id").limit(5).select(*shown).collect()
-    by_country = silver.groupBy("country_name").count().orderBy(F.desc("count"), "country_name")
-    return "\n\n".join(
-        [markdown(shown, rows), markdown(("country_name", "breweries"), by_country.collect())]
+def look(silver: DataFrame) -> Look:
+    """Rows, a brewery of each of the five largest countries, and rows by country."""
+    shown = ("name", "brewery_type", "city", "state_name")
+    first = F.min(F.struct("id", *shown)).alias("first")
+    counted = silver.groupBy("country_name").agg(F.count(F.lit(1)).alias("breweries"), first)
+    countries = counted.orderBy(F.desc("breweries"), "country_name").collect()
+    examples = [(*row.first[1:], row.country_name) for row in countries[:5]]
+    by_country = [(row.country_name, row.breweries) for row in countries]
+    return Look(
+        sum(row.breweries for row in countries),
+        "\n\n".join(
+            [
+                markdown((*shown, "country_name"), examples),
+                markdown(("country_name", "breweries"), by_country),
+            ]
+        ),
     )
 
 
-def preview_rejected(refused: DataFrame) -> str:
-    """Lines by reason, and five of them."""
-    reasons = refused.groupBy("reason").count().orderBy(F.desc("count"), "reason").collect()
-    lines = refused.select("reason", F.substring("line", 1, 200)).orderBy("line").limit(5).collect()
+def look_at_rejected(refused: DataFrame) -> Look:
+    """Rows, lines by reason, and five of them."""
+    counted = refused.groupBy("reason").agg(F.count(F.lit(1)).alias("lines"))
+    reasons = counted.orderBy(F.desc("lines"), "reason").collect()
     if not reasons:
-        return "No line was refused."
-    return "\n\n".join(
-        [markdown(("reason", "lines"), reasons), markdown(("reason", "line"), lines)]
+        return Look(0, "No line was refused.")
+    lines = refused.select("reason", F.substring("line", 1, 200)).orderBy("line").limit(5)
+    return Look(
+        sum(row.lines for row in reasons),
+        "\n\n".join(
+            [
+                markdown(("reason", "lines"), reasons),
+                markdown(("reason", "line"), lines.collect()),
+            ]
+        ),
     )
 
 
@@ -188,18 +204,18 @@ _ORIGINS = {
 SILVER = Table(
     name="silver_breweries",
     schema=SCHEMA,
+    look=look,
     partition_by=("country", "state"),
     lineage={
         name: [(_BRONZE, origin) for origin in _ORIGINS.get(name, [name])]
         for name in SCHEMA.fieldNames()
     },
-    preview=preview,
 )
 REJECTED = Table(
     name="rejected_breweries",
     schema=REJECTED_SCHEMA,
+    look=look_at_rejected,
     lineage={"line": [(_BRONZE, "id")], "reason": [(_BRONZE, "id"), (_BRONZE, "name")]},
-    preview=preview_rejected,
 )
 
 

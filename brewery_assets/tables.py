@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from pyspark.sql import DataFrame, SparkSession
@@ -21,6 +21,13 @@ def text(name: str, description: str) -> StructField:
     return column(name, StringType(), description)
 
 
+class Look(NamedTuple):
+    """What a look at written rows tells: how many there are, and a preview in Markdown."""
+
+    rows: int
+    preview: str
+
+
 @dataclass(frozen=True)
 class Table:
     """One Parquet table of the lake.
@@ -30,14 +37,14 @@ class Table:
         schema: every column, partitions last; each has a comment.
         partition_by: the columns that are folders.
         lineage: for each column, the (asset, column) pairs that it comes from.
-        preview: what the UI shows of the written rows, in Markdown.
+        look: counts the written rows and shows some, in as few passes as can be.
     """
 
     name: str
     schema: StructType
+    look: Callable[[DataFrame], Look]
     partition_by: tuple[str, ...] = ()
     lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
-    preview: Callable[[DataFrame], str] | None = None
 
     @property
     def columns(self) -> list[str]:

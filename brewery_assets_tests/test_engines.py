@@ -137,6 +137,19 @@ def test_the_spark_of_emr_makes_the_same(
     compare(pipeline, rows, apache_spark_3_5)
 
 
+@pytest.mark.parametrize("on", ["folder", "s3"])
+def test_apache_spark_makes_empty_tables_of_no_rows(
+    request: pytest.FixtureRequest, apache_spark: str, on: str
+) -> None:
+    pipeline = request.getfixturevalue("pipeline" if on == "folder" else "pipeline_on_s3")
+    pipeline.api.rows.clear()
+    for engine in (apache_spark, None):
+        pipeline.spark_remote = engine
+        pipeline.run()
+        pipeline.run("gold_brewery_counts")
+        assert [pipeline.newest(table).rows for table in TABLES] == [0, 0, 0]
+
+
 def test_apache_spark_inside_the_run_writes_to_s3_and_ends_with_it(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
-"""Silver, rejected and gold as a run makes them: `python -m benchmarks.on_sail LAKE`.
+"""Silver, rejected and gold as a run makes them: `python -m benchmarks.on_engine LAKE`.
 
-The assets and IO managers are the project's own; what is left out is Dagster's bookkeeping, the
-audits and the previews.
+On the engine that SPARK_REMOTE names. The assets and IO managers are the project's own; what is
+left out is Dagster's bookkeeping, the audits and the previews.
 """
 
 import sys
