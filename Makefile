@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 .PHONY: help demo run_test test lint run_pipeline dev s3 spark_connect spark_3_5 install_dependencies benchmark lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled data, into lake/
 	@$(BIN)/python -m demo.run

@@ -51,8 +51,10 @@ class Bucket:
 
     def _require_the_region(self) -> None:
         """boto3 finds a bucket in whichever region it is, engines do not."""
-        with self._explained(""):
+        try:
             where = self.client.head_bucket(Bucket=self.bucket).get("BucketRegion")
+        except (ClientError, BotoCoreError):  # who may list below the prefix only is not told
+            return
         said = region_of(self.client)
         if where and where != said:
             raise SettingsError(f"AWS_REGION={said or ''}: the bucket {self.bucket} is in {where}")

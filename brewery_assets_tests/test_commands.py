@@ -256,7 +256,37 @@ def test_the_examples_of_the_readme_count_every_brewery_once(
     exit_code, said = demo[0].run(sys.executable, "-c", code)
     assert exit_code == 0, said
     assert re.search(shown, said), said
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
+
+
+def test_the_readmes_commands_for_s3_work_as_they_are_written(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    checkout = Checkout(tmp_path / "checkout", {"BREWERY_API_URL": pipeline.api.url})
+    (settings,) = re.findall(
+        r"```\n(export LAKE_URI=s3://lake/.*?)\nmake run_pipeline\n```", README, re.DOTALL
+    )
+    (example,) = (found for found in EXAMPLES if "S3FileSystem" in found)
+    (checkout.folder / "read.py").write_text(example)
+    server = checkout.start(sys.executable, "-u", "-m", "demo.s3")
+    try:
+        printed = ""
+        while "AWS_SECRET_ACCESS_KEY" not in printed:
+            assert server.stdout is not None
+            assert (line := server.stdout.readline())
+            printed += line
+        (url,) = re.findall(r"AWS_ENDPOINT_URL=(\S+)", printed)
+        settings = settings.replace("http://127.0.0.1:8333", url)
+        assert {part for part in re.split(r"\s+|export ", settings) if part} <= set(printed.split())
+        code, said = checkout.run(
+            "bash", "-c", f"{settings}\ndg launch --job {JOB} && python read.py"
+        )
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=20)
+    assert code == 0, said
+    assert re.search(r"United States\s+│\s+5 ", said), said
+    assert server.returncode == 0
 
 
 def test_an_older_bronze_is_refined_again_by_the_readmes_command(

@@ -168,10 +168,14 @@ class S3Server:
         return [weed, "-logtostderr", "mini", *(f"-{name}={of}" for name, of in options.items())]
 
 
-def _free() -> int:
-    with socket.create_server((HOST, 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+def _free(wanted: int = 0) -> int:
+    """The wanted port, or any that is free."""
+    try:
+        with socket.create_server((HOST, wanted)) as taken:
+            port: int = taken.getsockname()[1]
+            return port
+    except OSError:
+        return _free()
 
 
 def main() -> None:
@@ -179,7 +183,7 @@ def main() -> None:
     stopping = threading.Event()
     for wanted in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wanted, lambda *_: stopping.set())
-    with S3Server("lake", port=8333) as server:
+    with S3Server("lake", port=_free(8333)) as server:
         print("An S3 server with an empty bucket; Ctrl-C stops it and forgets what it holds.")
         print("In another terminal, or without `export` in .env:\n")
         for name, value in {"LAKE_URI": "s3://lake/breweries", **server.environment()}.items():
