@@ -1,6 +1,7 @@
 """AWS as a run meets it: clients, what an engine needs to reach S3 as the same person, errors."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +14,10 @@ ANY_REGION = "us-east-1"  # what S3-compatible stores take when nobody names a r
 
 
 class Aws(dg.Config):
-    """Where AWS is. Who we are there, and other endpoints, come from the AWS credential chain:
-    AWS_ACCESS_KEY_ID and its like, AWS_PROFILE, the role of the container or of the instance.
+    """Where AWS is.
+
+    Who we are there comes from the AWS credential chain (AWS_ACCESS_KEY_ID and its like,
+    AWS_PROFILE, the role of the container or of the instance), and so do other endpoints.
     """
 
     region: str | None = Field(default=None, description="AWS_REGION, which boto3 does not read.")
@@ -71,7 +74,8 @@ def endpoint_of(client: Any) -> str | None:
     """The address of an S3-compatible store; None for AWS itself."""
     endpoint: str = client.meta.endpoint_url
     host = urlsplit(endpoint).hostname or ""
-    return None if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else endpoint
+    # The endpoint of a VPC, which has to be told, begins with another word.
+    return None if re.fullmatch(r"s3[.-](.+\.)?amazonaws\.com(\.cn)?", host) else endpoint
 
 
 @contextmanager

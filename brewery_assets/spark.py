@@ -38,6 +38,7 @@ class Spark(LazyPySparkResource):
     _engine: Engine | None = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
     _log: Any = PrivateAttr(default=None)
+    _failure: Exception | None = PrivateAttr(default=None)
     _stopped: threading.Event = PrivateAttr(default_factory=threading.Event)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
@@ -50,8 +51,10 @@ class Spark(LazyPySparkResource):
         """Starts the engine in the background: it comes up while the pages are still coming."""
 
         def start() -> None:
-            with contextlib.suppress(Exception):  # whoever needs the session meets it again
+            try:
                 self._init_session()
+            except Exception as error:
+                self._failure = error  # for whoever needs the session
 
         threading.Thread(target=start, name="spark", daemon=True).start()
 
@@ -104,6 +107,9 @@ class Spark(LazyPySparkResource):
         with self._lock:
             if self._spark_session is not None:
                 return
+            if failure := self._failure:
+                self._failure = None  # a step that is tried again starts another
+                raise failure
             if not self._stopped.is_set():
                 self._start()
             if self._stopped.is_set():

@@ -24,6 +24,7 @@ from brewery_assets import spark_s3a
 from brewery_assets.aws import Aws, environment
 from brewery_assets.settings import SettingsError
 
+LOOPBACK = "127.0.0.1"
 CONNECT_PORT = 15002
 REACHING = 5.0  # seconds for a connection, and as many for the first word of gRPC
 ANSWERING = 15.0  # seconds for the first answer of Spark
@@ -72,7 +73,7 @@ class Sail:
         os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", tasks)
         from pysail.spark import SparkConnectServer
 
-        server = SparkConnectServer("127.0.0.1", 0)
+        server = SparkConnectServer(LOOPBACK, 0)
         server.start(background=True)
         self._running.callback(server.stop)
         host, port = server.listening_address
@@ -101,9 +102,18 @@ class ApacheSpark:
                 f"{why}: Apache Spark needs Java 17 or newer, and {lacking}; install it"
                 + (", or leave SPARK_REMOTE empty for the embedded engine" if self._remote else "")
             )
+        try:
+            socket.create_server((LOOPBACK, CONNECT_PORT)).close()
+        except OSError as error:
+            raise SettingsError(
+                f"SPARK_REMOTE={self._remote or ''}: Spark Connect needs port {CONNECT_PORT}, "
+                f"which is taken ({error.strerror}); to use what runs there, say "
+                f"SPARK_REMOTE=sc://{LOOPBACK}:{CONNECT_PORT}"
+            ) from None
 
     def start(self) -> SparkSession:
         builder = SparkSession.builder.remote(self._remote or "local[*]")
+        builder = builder.config("spark.connect.grpc.binding.address", LOOPBACK)
         if self._s3:
             settings = self._s3.engine_settings()
             # The JVM gets credentials by its environment: its settings stand in logs and its UI.
@@ -111,7 +121,7 @@ class ApacheSpark:
             for key, value in spark_s3a.settings(settings).items():
                 builder = builder.config(key, value)
         with warnings.catch_warnings():  # of what a JVM takes only when it starts, as it did
-            warnings.filterwarnings("ignore", "Failed to set spark.(jars|hadoop)")
+            warnings.filterwarnings("ignore", "Failed to set spark")
             return builder.getOrCreate()
 
     def stop(self, session: SparkSession | None) -> None:

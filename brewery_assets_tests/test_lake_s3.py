@@ -363,12 +363,27 @@ def test_a_session_token_travels_with_the_requests_of_the_engine(tmp_path: Path)
     assert all("/eu-west-1/s3/" in headers["authorization"] for headers in Recorder.seen)
 
 
-def test_for_aws_itself_the_engine_is_told_no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        (None, None),
+        ("https://s3.eu-west-1.amazonaws.com", None),
+        ("https://s3.cn-north-1.amazonaws.com.cn", None),
+        ("https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com", "false"),
+        ("http://127.0.0.1:8333", "true"),
+    ],
+)
+def test_only_an_endpoint_that_is_not_awss_own_is_told_to_the_engine(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, told: str | None
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    if address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
     settings = Aws(region="eu-west-1").engine_settings()
     assert settings["AWS_REGION"] == "eu-west-1"
-    assert not {"AWS_ENDPOINT", "AWS_ALLOW_HTTP"} & set(settings)
+    assert settings.get("AWS_ENDPOINT") == (address if told else None)
+    assert settings.get("AWS_ALLOW_HTTP") == told
 
 
 @pytest.fixture

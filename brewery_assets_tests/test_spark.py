@@ -1,5 +1,6 @@
 """The engine: one for a run, started when it is needed, gone when the run is over."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ import pytest
 from brewery_assets import spark_engines
 from brewery_assets.spark import Spark
 from brewery_assets_tests.conftest import Pipeline, failure_of
+from brewery_assets_tests.spark_servers import require_java
 
 
 def listening() -> set[int]:
@@ -181,6 +183,20 @@ def test_a_java_that_will_not_do_is_refused(
     assert f"needs Java 17 or newer, and {java} {lacking}; install it" in failure_of(
         pipeline.run(fails=True)
     )
+
+
+def test_another_server_on_the_port_of_spark_connect_is_not_taken_for_the_runs_own(
+    pipeline: Pipeline,
+) -> None:
+    require_java()
+    pipeline.spark_remote = "local[2]"
+    with contextlib.ExitStack() as taken:
+        with contextlib.suppress(OSError):  # somebody else has it: as well
+            taken.enter_context(socket.create_server(("127.0.0.1", 15002)))
+        message = failure_of(pipeline.run(fails=True))
+    assert "SPARK_REMOTE=local[2]: Spark Connect needs port 15002, which is taken" in message
+    assert "say SPARK_REMOTE=sc://127.0.0.1:15002" in message
+    assert not pipeline.api.requests
 
 
 def test_an_engine_that_is_stopped_while_it_starts_is_gone() -> None:

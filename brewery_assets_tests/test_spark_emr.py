@@ -243,6 +243,23 @@ def test_a_session_that_does_not_come_up_is_reported_and_terminated(
     assert refused(lambda: spark.spark_session) == f"the session is {said}"
 
 
+def test_a_session_that_failed_in_the_background_is_not_started_once_more(
+    spark: Spark, cloud: Cloud
+) -> None:
+    cloud.starts_session("FAILED")
+    cloud.terminates()
+    spark.start_soon()
+    for thread in [found for found in threading.enumerate() if found.name == "spark"]:
+        thread.join(20)
+    cloud.finished()
+    assert refused(lambda: spark.spark_session) == "the session is FAILED: No capacity"
+    cloud.starts_session("STARTED")  # as a step that Dagster tries again asks for it
+    cloud.gives(ONE)
+    assert spark.spark_session.range(2).count() == 2
+    cloud.terminates()
+    spark.stop()
+
+
 def test_a_run_that_is_called_off_while_it_waits_terminates_the_session_at_once(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
