@@ -10,6 +10,12 @@ from urllib.parse import urlsplit
 import dagster as dg
 from pydantic import Field
 
+# botocore's own limits, 60 s for each of six tries, are six minutes of silence.
+PATIENCE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "read_timeout": 10,
+    "retries": {"mode": "standard", "total_max_attempts": 6},
+}
 ANY_REGION = "us-east-1"  # what S3-compatible stores take when nobody names a region
 
 
@@ -24,15 +30,16 @@ class Aws(dg.Config):
 
     def s3(self) -> Any:
         """A boto3 S3 client."""
-        from dagster_aws.s3 import S3Resource  # 2 s that only a lake on S3 pays
+        from brewery_assets.aws_s3 import S3  # seconds that only a lake on S3 pays
 
-        return S3Resource(region_name=self.region).get_client()
+        return S3(region_name=self.region).get_client()
 
     def client(self, service: str) -> Any:
         """A boto3 client of another service."""
         import boto3
+        from botocore.config import Config
 
-        return boto3.Session(region_name=self.region).client(service)
+        return boto3.Session().client(service, region_name=self.region, config=Config(**PATIENCE))
 
     def engine_settings(self) -> dict[str, str]:
         """The environment in which Sail and S3A reach S3 as boto3 does, credentials included.
@@ -75,32 +82,31 @@ def endpoint_of(client: Any) -> str | None:
     endpoint: str = client.meta.endpoint_url
     host = urlsplit(endpoint).hostname or ""
     # The endpoint of a VPC, which has to be told, begins with another word.
-    return None if re.fullmatch(r"s3[.-](.+\.)?amazonaws\.com(\.cn)?", host) else endpoint
+    return None if re.fullmatch(r"s3[.-](.+\.)?amazonaws\.(com|com\.cn|eu)", host) else endpoint
 
 
 @contextmanager
 def environment(settings: Mapping[str, str]) -> Iterator[None]:
     """These variables, until the context is left; a blank one is unset."""
     before = {name: os.environ.get(name) for name in settings}
-    _set(settings)
+    _set({name: value or None for name, value in settings.items()})
     try:
         yield
     finally:
-        _set({name: value or "" for name, value in before.items()})
+        _set(before)
 
 
-def _set(settings: Mapping[str, str]) -> None:
+def _set(settings: Mapping[str, str | None]) -> None:
     for name, value in settings.items():
-        if value:
-            os.environ[name] = value
-        else:
+        if value is None:
             os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def why(error: Exception) -> str:
     """What AWS refused or could not do, in one sentence and without any credential."""
-    said = getattr(error, "response", {}).get("Error", {})
-    code, message = said.get("Code", ""), one_line(said.get("Message", ""))
+    code, message = said_by(error)
     if code in _DENIED:
         asked = getattr(error, "operation_name", "it")
         more = "" if message in ("Access Denied", "Forbidden", "") else f": {message}"
@@ -110,6 +116,12 @@ def why(error: Exception) -> str:
     if code:
         return f"{message} ({code})"
     return _UNREACHED.get(type(error).__name__, "") + one_line(str(error))
+
+
+def said_by(error: Exception) -> tuple[str, str]:
+    """AWS's code and message; blank when AWS did not get to say anything."""
+    said = (getattr(error, "response", None) or {}).get("Error", {})
+    return said.get("Code", ""), one_line(said.get("Message", ""))
 
 
 def one_line(text: str) -> str:
@@ -125,12 +137,16 @@ _REFUSED = {
     "SignatureDoesNotMatch": _CREDENTIALS,
     "UnrecognizedClientException": _CREDENTIALS,
     "InvalidClientTokenId": _CREDENTIALS,
+    "400": "the request is refused; the AWS credentials may have expired",
     "ExpiredToken": "the AWS session token has expired; get a new one",
     "ExpiredTokenException": "the AWS session token has expired; get a new one",
 }
+_NOBODY = "nobody answers; correct AWS_ENDPOINT_URL or try later: "
 _UNREACHED = {
     "NoCredentialsError": "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
     "AWS_PROFILE, or run where a role gives them; ",
-    "EndpointConnectionError": "nobody answers; correct AWS_ENDPOINT_URL or try later: ",
-    "ConnectTimeoutError": "nobody answers; correct AWS_ENDPOINT_URL or try later: ",
+    "EndpointConnectionError": _NOBODY,
+    "ConnectTimeoutError": _NOBODY,
+    "ReadTimeoutError": _NOBODY,
+    "ConnectionClosedError": _NOBODY,
 }

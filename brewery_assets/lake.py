@@ -232,7 +232,10 @@ class Lake(dg.ConfigurableResource[None]):
         )
         content = manifest.model_dump_json(indent=1).encode()
         self.storage.create(f"{draft.folder}/{MANIFEST}", content)
-        self.storage.delete(f"{draft.folder}/{DRAFT}")
+        try:
+            self.storage.delete(f"{draft.folder}/{DRAFT}")
+        except OSError as error:  # nobody looks at it any more
+            dg.get_dagster_logger().warning(f"{draft.layer}: {DRAFT} stays: {error}")
         self._reading.pop(draft.layer, None)
         self._sweep(draft.layer)
         return manifest

@@ -1,21 +1,31 @@
 """A lake in a bucket of Amazon S3, or of a store that speaks its protocol."""
 
 import io
-import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from brewery_assets.aws import Aws, endpoint_of, region_of, why
+from brewery_assets.aws import Aws, endpoint_of, region_of, said_by, why
 from brewery_assets.lake_storage import StoredFile
 from brewery_assets.settings import SettingsError
 
 AT_ONCE = 10  # as many as boto3's pool has connections
+PROBE = ".probe"
+TRIES = 5
 NOT_FOUND = ("404", "NoSuchKey")
-TAKEN = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
+TAKEN = ("412", "PreconditionFailed")
+CONFLICT = ("409", "ConditionalRequestConflict")  # with a request that is still under way
+CUT = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
 class S3Error(OSError):
@@ -26,38 +36,42 @@ class S3Error(OSError):
         self.reason = reason
 
 
+class ConflictError(S3Error):
+    """Another request for the same key is under way: ask again."""
+
+
 class Bucket:
     """A lake below a prefix of a bucket; see `Storage`."""
 
     def __init__(self, uri: str, aws: Aws) -> None:
         self.root = uri
         self.bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-        self.prefix = f"{prefix}/" if prefix else ""
+        self.prefix = f"{prefix.strip('/')}/".lstrip("/")
         try:
             self.client = aws.s3()
         except (BotoCoreError, ValueError) as error:  # an unknown profile, an endpoint that is none
             raise SettingsError(f"LAKE_URI={uri}: {why(error)}") from None
 
     def prepare(self) -> None:
-        probe = f".probe-{uuid.uuid4().hex}"
         try:
             self.folders("")
             if not endpoint_of(self.client):
                 self._require_the_region()
-            self.write(probe, b"")  # that it may be written shows only by trying
-            self.delete(probe)
+            self.write(PROBE, b"")  # that it may be written shows only by trying
+            self.delete(PROBE)
         except S3Error as error:
             raise SettingsError(f"LAKE_URI={self.root}: {error.reason}") from None
 
     def _require_the_region(self) -> None:
         """boto3 finds a bucket in whichever region it is, engines do not."""
         try:
-            where = self.client.head_bucket(Bucket=self.bucket).get("BucketRegion")
-        except (ClientError, BotoCoreError):  # who may list below the prefix only is not told
-            return
-        said = region_of(self.client)
-        if where and where != said:
-            raise SettingsError(f"AWS_REGION={said or ''}: the bucket {self.bucket} is in {where}")
+            answer = self.client.head_bucket(Bucket=self.bucket)
+        except ClientError as error:  # S3 tells the region even who may not ask
+            answer = error.response
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        where = answer.get("BucketRegion") or headers.get("x-amz-bucket-region")
+        if where and where != (said := region_of(self.client)):
+            raise SettingsError(f"AWS_REGION: the bucket {self.bucket} is in {where}, not {said}")
 
     def uri(self, path: str) -> str:
         return f"s3://{self.bucket}/{self.prefix}{path}".rstrip("/")
@@ -89,8 +103,12 @@ class Bucket:
 
     def read(self, path: str) -> bytes:
         with self._explained(path):
-            found = self.client.get_object(Bucket=self.bucket, Key=self.prefix + path)
-            content: bytes = found["Body"].read()
+            return self._whole(self.prefix + path)
+
+    @retry(retry=retry_if_exception_type(CUT), stop=stop_after_attempt(TRIES), reraise=True)
+    def _whole(self, key: str) -> bytes:
+        """boto3 itself asks again only as long as no byte of the body has come."""
+        content: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return content
 
     def read_each(self, paths: Sequence[str]) -> list[bytes | None]:
@@ -107,6 +125,12 @@ class Bucket:
         with self._explained(path):  # in parts when it is large, and complete or not there
             self.client.upload_fileobj(io.BytesIO(content), self.bucket, self.prefix + path)
 
+    @retry(
+        retry=retry_if_exception_type(ConflictError),
+        stop=stop_after_attempt(TRIES),
+        wait=wait_fixed(1),
+        reraise=True,
+    )
     def create(self, path: str, content: bytes) -> None:
         try:
             with self._explained(path):
@@ -124,14 +148,19 @@ class Bucket:
 
     def delete_folder(self, path: str) -> None:
         for page in self._listed(self._below(path)):
-            keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
-            if keys:
-                with self._explained(path):
-                    answer = self.client.delete_objects(
-                        Bucket=self.bucket, Delete={"Objects": keys, "Quiet": True}
-                    )
-                for error in answer.get("Errors", []):
-                    raise S3Error(self.uri(path), f"{error.get('Message')} ({error.get('Code')})")
+            if keys := [found["Key"] for found in page.get("Contents", [])]:
+                self._delete(path, keys)
+
+    def _delete(self, path: str, keys: list[str], tries: int = TRIES) -> None:
+        """At most 1,000 keys; those that S3 was too busy for, again."""
+        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        with self._explained(path):
+            answer = self.client.delete_objects(Bucket=self.bucket, Delete=wanted)
+        if errors := answer.get("Errors"):
+            if tries == 1:
+                first = errors[0]
+                raise S3Error(self.uri(path), f"{first.get('Message')} ({first.get('Code')})")
+            self._delete(path, [error["Key"] for error in errors], tries - 1)
 
     def _below(self, path: str) -> str:
         return f"{self.prefix}{path}/" if path else self.prefix
@@ -148,9 +177,11 @@ class Bucket:
         try:
             yield
         except (ClientError, BotoCoreError) as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code")
+            code, _ = said_by(error)
             if code in NOT_FOUND:
                 raise FileNotFoundError(self.uri(path)) from None
             if code in TAKEN:
                 raise FileExistsError(self.uri(path)) from None
+            if code in CONFLICT:
+                raise ConflictError(self.uri(path), why(error)) from None
             raise S3Error(self.uri(path), why(error)) from None

@@ -40,7 +40,7 @@ def _plain(path: str, special: str) -> str:
 
 
 def _engine(value: str) -> str:
-    if not re.fullmatch(r"local(\[(\*|\d+)(,\d+)?\])?|sc://[^/;\s]+(/.*)?", value):
+    if not re.fullmatch(r"local(\[(\*|\d+)(,\d+)?\])?|sc://[^/;?#@\s]+(/(;\S*)?)?", value):
         raise ValueError("allowed is local[*], sc://host:15002, or nothing for the embedded engine")
     return value
 
@@ -112,5 +112,9 @@ class Settings(BaseSettings):
         except ValidationError as refused:
             first = refused.errors()[0]
             why = first["msg"].removeprefix("Value error, ")
-            what = f"{str(first['loc'][0]).upper()}={first['input']}: " if first["loc"] else ""
-            raise SettingsError(what + why) from None
+            if not first["loc"]:
+                raise SettingsError(why) from None
+            name, value = str(first["loc"][0]).upper(), str(first["input"])
+            if name == "SPARK_REMOTE":
+                value = re.sub(r"^.*@|[;?#].*$", "…", value)  # what may be a token
+            raise SettingsError(f"{name}={value}: {why}") from None

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -51,10 +52,11 @@ class Spark(LazyPySparkResource):
         """Starts the engine in the background: it comes up while the pages are still coming."""
 
         def start() -> None:
-            try:
-                self._init_session()
-            except Exception as error:
-                self._failure = error  # for whoever needs the session
+            with self._lock:
+                try:
+                    self._ensure()
+                except Exception as error:
+                    self._failure = error  # for whoever needs the session
 
         threading.Thread(target=start, name="spark", daemon=True).start()
 
@@ -65,20 +67,23 @@ class Spark(LazyPySparkResource):
     def stop(self) -> None:
         """Stops the engine; that it cannot is a warning, not a failure of what was done."""
         self._stopped.set()
-        if not self._lock.acquire(timeout=STOPPING):
-            return  # it is just starting in the background, and will see that it is not wanted
-        try:
-            self._stop_what_runs()
-        finally:
-            self._lock.release()
+        if self._lock.acquire(timeout=STOPPING):
+            try:
+                self._stop_what_runs()
+            finally:
+                self._lock.release()
+        elif engine := self._engine:  # just starting in the background; it sees _stopped later
+            self._end(engine, engine.abandon)
 
     def _stop_what_runs(self) -> None:
         session, self._spark_session = self._spark_session, None
         engine, self._engine = self._engine, None
-        if engine is None:
-            return
+        if engine is not None:
+            self._end(engine, lambda: engine.stop(session))
+
+    def _end(self, engine: Engine, how: Callable[[], None]) -> None:
         try:
-            engine.stop(session)
+            how()
         except Exception as error:
             if self._log is None:
                 raise
@@ -105,16 +110,20 @@ class Spark(LazyPySparkResource):
 
     def _init_session(self) -> None:
         with self._lock:
-            if self._spark_session is not None:
-                return
             if failure := self._failure:
                 self._failure = None  # a step that is tried again starts another
                 raise failure
-            if not self._stopped.is_set():
-                self._start()
-            if self._stopped.is_set():
-                self._stop_what_runs()
-                raise RuntimeError("the engine of this run has been stopped")
+            self._ensure()
+
+    def _ensure(self) -> None:
+        """Starts the engine unless it runs; the lock is held."""
+        if self._spark_session is not None:
+            return
+        if not self._stopped.is_set():
+            self._start()
+        if self._stopped.is_set():
+            self._stop_what_runs()
+            raise RuntimeError("the engine of this run has been stopped")
 
     def _start(self) -> None:
         self._engine = self._answering()

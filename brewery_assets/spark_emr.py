@@ -108,8 +108,10 @@ class EmrServerless:
                         applicationId=self._application, sessionId=started
                     )
         finally:
-            if session is not None:
-                release(session)
+            release(session)
+
+    def abandon(self) -> None:
+        self.stop(None)
 
     def _wait(self) -> None:
         began = time.monotonic()

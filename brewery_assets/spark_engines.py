@@ -11,17 +11,20 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import grpc
+import pyspark
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from brewery_assets import spark_s3a
-from brewery_assets.aws import Aws, environment
+from brewery_assets.aws import Aws, environment, one_line
 from brewery_assets.settings import SettingsError
 
 LOOPBACK = "127.0.0.1"
@@ -29,6 +32,12 @@ CONNECT_PORT = 15002
 REACHING = 5.0  # seconds for a connection, and as many for the first word of gRPC
 ANSWERING = 15.0  # seconds for the first answer of Spark
 RELEASING = 10.0  # seconds for its last
+# What of a user's own settings would start another Spark, or let it listen beyond this machine.
+LOCAL_SPARK = {"SPARK_HOME": str(Path(pyspark.__file__).parent), "SPARK_LOCAL_IP": LOOPBACK}
+# What PySpark sets or deletes on its way, put back when the run is over.
+SET_BY_PYSPARK = dict.fromkeys(
+    ("SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_CONNECT_AUTHENTICATE_TOKEN"), ""
+)
 # PySpark's own goes on asking a server that is gone for ten minutes, this one for one.
 PATIENCE = DefaultPolicy(max_retries=9, max_backoff=10_000)
 
@@ -50,6 +59,9 @@ class Engine(Protocol):
 
     def stop(self, session: SparkSession | None) -> None:
         """Ends the session, if there was one, and what was started for it, however far it came."""
+
+    def abandon(self) -> None:
+        """Ends what costs money, while `start` still goes on in another thread."""
 
 
 class Sail:
@@ -77,17 +89,18 @@ class Sail:
         server.start(background=True)
         self._running.callback(server.stop)
         host, port = server.listening_address
-        session: SparkSession = SparkSession.builder.remote(f"sc://{host}:{port}").create()
-        return session
+        return near(SparkSession.builder.remote(f"sc://{host}:{port}").create())
 
     def stop(self, session: SparkSession | None) -> None:
         with self._running:  # after the session: the other way round the process would hang
-            if session is not None:
-                session.stop()
+            release(session)
+
+    def abandon(self) -> None:
+        return
 
 
 class ApacheSpark:
-    """Apache Spark in a JVM that PySpark starts, and stops with the session."""
+    """Apache Spark in a JVM that PySpark starts, and that ends with the process."""
 
     def __init__(self, remote: str | None, s3: Aws | None) -> None:
         self.name = remote or "local[*] (no Sail for this platform)"
@@ -107,27 +120,32 @@ class ApacheSpark:
         except OSError as error:
             raise SettingsError(
                 f"SPARK_REMOTE={self._remote or ''}: Spark Connect needs port {CONNECT_PORT}, "
-                f"which is taken ({error.strerror}); to use what runs there, say "
-                f"SPARK_REMOTE=sc://{LOOPBACK}:{CONNECT_PORT}"
+                f"which is taken ({error.strerror}); if that is a Spark Connect server of yours, "
+                f"say SPARK_REMOTE=sc://{LOOPBACK}:{CONNECT_PORT}, else wait for it to end"
             ) from None
 
     def start(self) -> SparkSession:
+        # The JVM gets credentials by its environment: its settings stand in logs and events.
+        aws = self._s3.engine_settings() if self._s3 else {}
+        self._running.enter_context(environment({**aws, **LOCAL_SPARK, **SET_BY_PYSPARK}))
+        settings = {
+            "spark.connect.grpc.binding.address": LOOPBACK,
+            "spark.ui.enabled": "false",  # it would listen on every interface
+            **(spark_s3a.settings(aws) if self._s3 else {}),
+        }
         builder = SparkSession.builder.remote(self._remote or "local[*]")
-        builder = builder.config("spark.connect.grpc.binding.address", LOOPBACK)
-        if self._s3:
-            settings = self._s3.engine_settings()
-            # The JVM gets credentials by its environment: its settings stand in logs and its UI.
-            self._running.enter_context(environment(settings))
-            for key, value in spark_s3a.settings(settings).items():
-                builder = builder.config(key, value)
+        for key, value in settings.items():
+            builder = builder.config(key, value)
         with warnings.catch_warnings():  # of what a JVM takes only when it starts, as it did
             warnings.filterwarnings("ignore", "Failed to set spark")
-            return builder.getOrCreate()
+            return near(builder.getOrCreate())
 
     def stop(self, session: SparkSession | None) -> None:
         with self._running:
-            if session is not None:
-                session.stop()
+            release(session)
+
+    def abandon(self) -> None:
+        return
 
 
 class ConnectServer:
@@ -141,29 +159,34 @@ class ConnectServer:
         self.name = remote.partition("/;")[0]  # what follows may be a token
 
     def require(self) -> None:
+        try:
+            channel = DefaultChannelBuilder(self._remote)
+        except PySparkException:  # it would quote what may be a token
+            raise self._refused("what follows /; must be key=value, with %3D for = in it") from None
         address = urlsplit(self._remote)
         try:
             target = (address.hostname or "", address.port or CONNECT_PORT)
             socket.create_connection(target, timeout=REACHING).close()
         except (OSError, ValueError) as error:
             raise self._refused(f"nobody answers there ({error})") from None
-        channel = DefaultChannelBuilder(self._remote).toChannel()
-        try:
-            grpc.channel_ready_future(channel).result(timeout=REACHING)
-        except grpc.FutureTimeoutError:
-            raise self._refused("whoever listens there does not speak Spark Connect") from None
-        finally:
-            channel.close()
+        with channel.toChannel() as connection:
+            try:
+                grpc.channel_ready_future(connection).result(timeout=REACHING)
+            except grpc.FutureTimeoutError:
+                tls = " over TLS" if channel.secure else ""
+                raise self._refused(f"whoever listens there does not speak gRPC{tls}") from None
 
     def start(self) -> SparkSession:
         try:
             return first_answer(DefaultChannelBuilder(self._remote))
-        except NoAnswerError as error:
-            raise self._refused(str(error)) from None
+        except (NoAnswerError, PySparkException) as error:
+            raise self._refused(one_line(str(error))) from None
 
     def stop(self, session: SparkSession | None) -> None:
-        if session is not None:
-            release(session)
+        release(session)
+
+    def abandon(self) -> None:
+        return
 
     def _refused(self, why: str) -> SettingsError:
         return SettingsError(
@@ -197,11 +220,28 @@ def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
     return found
 
 
+def near(session: Any) -> SparkSession:
+    """A session on this machine, where no connection has to be taken up again.
+
+    Without that PySpark needs no threads to acknowledge results, on which PySpark 4.1 can lock
+    itself up when Python's collector comes at a bad moment (SPARK-55362, SPARK-55406).
+    """
+    session.client.disable_reattachable_execute()
+    session.client.set_retry_policies([PATIENCE])
+    found: SparkSession = session
+    return found
+
+
 def release(session: Any) -> None:
     """Lets a server forget a Spark Connect session; one that is gone is not waited for."""
+    if session is None:
+        return
     session.client.set_retry_policies([])
     with suppress(TookTooLong):
         within(RELEASING, session.stop)
+    # PySpark closes it again when it is collected, and with it what other sessions use
+    # (SPARK-55362).
+    session.client.close = lambda: None
 
 
 def within(seconds: float, call: Callable[[], Any]) -> None:

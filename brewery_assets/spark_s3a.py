@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-HADOOP = "3.4.2"  # the one that PySpark 4.1.2 ships
-SPARK = "4.1.2"
+import pyspark
+
+HADOOP = "3.4.2"  # the one that PySpark 4.1 ships
 AWS_SDK = "2.29.52"
 PACKAGES = (
-    f"org.apache.spark:spark-hadoop-cloud_2.13:{SPARK}",
+    f"org.apache.spark:spark-hadoop-cloud_2.13:{pyspark.__version__}",
     f"org.apache.hadoop:hadoop-aws:{HADOOP}",
     *(f"software.amazon.awssdk:{name}:{AWS_SDK}" for name in ("s3", "s3-transfer-manager", "sts")),
 )

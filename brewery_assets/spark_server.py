@@ -7,14 +7,12 @@ in force; what a run then says with SPARK_REMOTE=sc://127.0.0.1:15002 decides no
 import argparse
 import os
 import sys
-from pathlib import Path
 
-import pyspark
+from botocore.exceptions import BotoCoreError
 
 from brewery_assets import spark_s3a
-from brewery_assets.aws import Aws
-from brewery_assets.settings import Settings, SettingsError
-from brewery_assets.spark_engines import CONNECT_PORT, lack_of_java
+from brewery_assets.aws import Aws, why
+from brewery_assets.spark_engines import CONNECT_PORT, LOCAL_SPARK, LOOPBACK, lack_of_java
 
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
@@ -22,16 +20,16 @@ SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 def main() -> None:
     """Becomes the server, or says why it cannot."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1")
+    parser.add_argument("--host", default=LOOPBACK, help=f"default {LOOPBACK}")
     parser.add_argument("--port", type=int, default=CONNECT_PORT, help=f"default {CONNECT_PORT}")
     parser.add_argument("--master", default="local[*]", help="default local[*]")
     options = parser.parse_args()
     if lacking := lack_of_java():
         sys.exit(f"Apache Spark needs Java 17 or newer, and {lacking}; install it")
     try:
-        s3 = Aws(region=Settings.from_environment().aws_region).engine_settings()
-    except SettingsError as error:
-        sys.exit(str(error))
+        s3 = Aws(region=os.environ.get("AWS_REGION")).engine_settings()
+    except (BotoCoreError, ValueError) as error:
+        sys.exit(why(error))
     settings = {
         "spark.connect.grpc.binding.address": options.host,
         "spark.connect.grpc.binding.port": str(options.port),
@@ -39,8 +37,10 @@ def main() -> None:
     }
     os.environ.update({name: value for name, value in s3.items() if value})
     os.environ.pop("SPARK_REMOTE", None)  # spark-submit would take it for its own
-    os.environ["SPARK_HOME"] = home = str(Path(pyspark.__file__).parent)  # not another Spark
-    submit = f"{home}/bin/spark-submit"
+    os.environ["SPARK_HOME"] = LOCAL_SPARK["SPARK_HOME"]
+    if options.host == LOOPBACK:
+        os.environ["SPARK_LOCAL_IP"] = LOOPBACK
+    submit = f"{os.environ['SPARK_HOME']}/bin/spark-submit"
     configured = [part for item in settings.items() for part in ("--conf", "=".join(item))]
     command = [submit, "--class", SERVER, "--master", options.master, *configured, "spark-internal"]
     os.execv(submit, command)

@@ -1,9 +1,12 @@
 """The project as a user has it: a folder to type commands in, with storage of its own."""
 
 import os
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO
 
@@ -52,6 +55,16 @@ class Checkout:
         said, _ = process.communicate(timeout=120)
         return process.returncode, said
 
+    def kept(self) -> bytes:
+        """All that Dagster's own storage holds, the compressed parts of its databases as text."""
+        parts = []
+        for file in (self.folder / ".dagster").rglob("*"):
+            if file.is_file():
+                parts.append(file.read_bytes())
+            if file.suffix == ".db":
+                parts += _values(file)
+        return b"\n".join(parts)
+
     def job(self) -> tuple[str, ...]:
         """The job through the dagster CLI."""
         module = ("-m", "brewery_assets.definitions")
@@ -59,3 +72,15 @@ class Checkout:
 
 
 JOB = "run_pipeline_brewery"
+
+
+def _values(database: Path) -> Iterator[bytes]:
+    with closing(sqlite3.connect(database)) as connection:
+        tables = connection.execute("select name from sqlite_master where type = 'table'")
+        for (table,) in tables.fetchall():
+            for row in connection.execute(f'select * from "{table}"'):  # noqa: S608
+                for value in row:
+                    raw = value if isinstance(value, bytes) else str(value).encode()
+                    with suppress(zlib.error):
+                        raw = zlib.decompress(raw)
+                    yield raw

@@ -74,6 +74,21 @@ def test_a_bad_setting_stops_before_any_work(pipeline: Pipeline, checkout: Check
     assert not pipeline.api.requests
 
 
+def test_the_token_of_a_spark_server_is_neither_said_nor_kept(
+    pipeline: Pipeline, checkout: Checkout
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    checkout.environment["SPARK_REMOTE"] = f"sc://127.0.0.1:{port}/;token=nobody-may-see"
+    code, said = checkout.run("dg", "launch", "--job", JOB)
+    assert code != 0
+    assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: nobody answers there" in said
+    assert "nobody-may-see" not in said
+    kept = checkout.kept()
+    assert b"bronze_breweries" in kept
+    assert b"nobody-may-see" not in kept
+
+
 def test_a_dotenv_file_is_read(pipeline: Pipeline, checkout: Checkout) -> None:
     del checkout.environment["LAKE_URI"]
     (checkout.folder / ".env").write_text(f"LAKE_URI={pipeline.uri}\nSPARK_REMOTE=\n")

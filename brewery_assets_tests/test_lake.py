@@ -326,6 +326,26 @@ def test_a_sweep_that_fails_is_a_warning_not_a_failure(
     assert "cannot tell which snapshots may go" in caplog.text
 
 
+class Stubborn(Folder):
+    """A folder in which drafts cannot be deleted."""
+
+    def delete(self, path: str) -> None:
+        if path.endswith("_draft.json"):
+            raise PermissionError(path)
+        super().delete(path)
+
+
+def test_a_draft_that_cannot_be_deleted_is_a_warning_once_it_is_published(
+    folder: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = lake_of(folder, instance)
+    lake._storage = Stubborn(str(folder))
+    manifest = publish(lake)
+    assert Lake(uri=str(folder)).newest("gold") == manifest
+    assert lake.draft("gold") is None
+    assert "gold: _draft.json stays: " in caplog.text
+
+
 def test_a_manifest_is_readable_json_with_all_that_the_contract_names(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:

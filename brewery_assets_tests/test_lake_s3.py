@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -16,9 +17,9 @@ import dagster as dg
 import pytest
 from botocore.stub import Stubber
 
-from brewery_assets.aws import Aws
+from brewery_assets.aws import PATIENCE, Aws
 from brewery_assets.lake import Lake
-from brewery_assets.lake_s3 import Bucket
+from brewery_assets.lake_s3 import Bucket, S3Error
 from brewery_assets.settings import SettingsError
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of
@@ -156,6 +157,18 @@ def checkout_of(pipeline: Pipeline, s3: S3Server, folder: Path) -> Checkout:
     return Checkout(folder, {**settings, **s3.environment()})
 
 
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def refused(pipeline: Pipeline) -> str:
     """The message of a run that fails before it asks the source for anything."""
     started = time.monotonic()
@@ -244,7 +257,12 @@ class OfAnotherRegion(Aws):
         client = Aws(region="eu-west-1").s3()
         stub = Stubber(client)
         stub.add_response("list_objects_v2", {})
-        stub.add_response("head_bucket", {"BucketRegion": "eu-central-1"})
+        stub.add_client_error(
+            "head_bucket",
+            "403",
+            http_status_code=403,
+            response_meta={"HTTPHeaders": {"x-amz-bucket-region": "eu-central-1"}},
+        )
         stub.activate()
         return client
 
@@ -255,7 +273,100 @@ def test_a_region_that_is_not_the_buckets_is_refused(monkeypatch: pytest.MonkeyP
     bucket = Bucket("s3://lake/x", OfAnotherRegion())
     with pytest.raises(SettingsError) as error:
         bucket.prepare()
-    assert str(error.value) == "AWS_REGION=eu-west-1: the bucket lake is in eu-central-1"
+    assert str(error.value) == "AWS_REGION: the bucket lake is in eu-central-1, not eu-west-1"
+
+
+def stubbed(s3: S3Server, prefix: str) -> tuple[Bucket, Stubber]:
+    """A bucket whose next answers are told to it."""
+    bucket = Bucket(f"s3://lake/{prefix}", Aws())
+    return bucket, Stubber(bucket.client)
+
+
+def test_a_creation_that_conflicts_with_one_under_way_is_tried_again(
+    s3: S3Server, prefix: str
+) -> None:
+    bucket, answers = stubbed(s3, prefix)
+    answers.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+    answers.add_response("put_object", {})
+    with answers:
+        bucket.create("gold/_manifest.json", b"{}")
+    answers.assert_no_pending_responses()
+
+
+def test_keys_that_s3_was_too_busy_to_delete_are_deleted_again(s3: S3Server, prefix: str) -> None:
+    bucket, answers = stubbed(s3, prefix)
+    busy = {"Errors": [{"Key": "b", "Code": "SlowDown", "Message": "Please reduce your rate."}]}
+    keys = {"Contents": [{"Key": "a", "Size": 1}, {"Key": "b", "Size": 1}]}
+    answers.add_response("list_objects_v2", keys)
+    for wanted, answer in ((["a", "b"], busy), (["b"], busy), (["b"], {})):
+        objects = [{"Key": key} for key in wanted]
+        expected = {"Bucket": "lake", "Delete": {"Objects": objects, "Quiet": True}}
+        answers.add_response("delete_objects", answer, expected)
+    with answers:
+        bucket.delete_folder("gold")
+    answers.assert_no_pending_responses()
+
+    answers.add_response("list_objects_v2", keys)
+    for _ in range(5):
+        answers.add_response("delete_objects", busy)
+    with answers, pytest.raises(S3Error, match=r"gold: Please reduce your rate. \(SlowDown\)"):
+        bucket.delete_folder("gold")
+
+
+class HangsUp(BaseHTTPRequestHandler):
+    """Takes a request and closes the connection."""
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def test_an_endpoint_that_hangs_up_is_named(
+    pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(HangsUp) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        message = refused(pipeline_on_s3)
+    assert f"LAKE_URI={pipeline_on_s3.uri}: nobody answers; correct AWS_ENDPOINT_URL or " in message
+    assert url in message
+
+
+def test_an_endpoint_that_says_nothing_is_given_up(
+    s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PATIENCE, "read_timeout", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(SettingsError, match="nobody answers; correct AWS_ENDPOINT_URL"):
+            Bucket(f"s3://lake/{prefix}", Aws()).prepare()
+
+
+class CutsOff(BaseHTTPRequestHandler):
+    """Breaks off in the middle of the first two answers."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", "8")
+        self.end_headers()
+        self.wfile.write(b"complete" if len(self.asked) > 2 else b"comp")
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def test_a_download_that_breaks_off_is_begun_again(
+    s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(CutsOff) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert Bucket(f"s3://lake/{prefix}", Aws()).read("bronze.json") == b"complete"
+    assert len(CutsOff.asked) == 3
 
 
 # Sail keeps the first credentials that it meets as long as its process lives: from here on each
@@ -277,18 +388,6 @@ def test_a_profile_reaches_the_engine_too(
     code, said = checkout.run(*checkout.job())
     assert code == 0, said
     assert pipeline_on_s3.newest("gold_brewery_counts").rows == 9
-
-
-@contextmanager
-def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class ContainerRole(BaseHTTPRequestHandler):
@@ -493,9 +592,7 @@ def test_no_secret_reaches_a_log_an_event_or_a_file(
     code, said = checkout.run("dagster", "asset", "materialize", "--select", "*", *module)
     assert (code != 0) is fails, said
     key, secret = OWNER
-    kept = b"".join(
-        file.read_bytes() for file in checkout.folder.rglob(".dagster/**/*") if file.is_file()
-    )
+    kept = checkout.kept()
     assert b"bronze_breweries" in kept
     for hidden in (key, secret, token):
         assert hidden not in said

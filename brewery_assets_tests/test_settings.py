@@ -88,6 +88,20 @@ def test_a_bucket_and_a_prefix_are_taken_without_needless_slashes(
     assert settings.lake_on_s3
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["sc://host;token=X", "sc:/host/;token=X", "sc://user:X@host", "sc://h/?token=X", "sc://h:1/X"],
+)
+def test_a_token_in_a_refused_address_is_not_said(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", value)
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment()
+    assert "X" not in str(refused.value) or value == "sc://h:1/X"
+    assert ENGINES in str(refused.value)
+
+
 def test_nothing_set_is_the_live_api_a_folder_and_the_embedded_engine() -> None:
     settings = Settings.from_environment()
     assert settings.brewery_api_url == "https://api.openbrewerydb.org/v1"

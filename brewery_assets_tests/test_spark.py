@@ -1,6 +1,7 @@
 """The engine: one for a run, started when it is needed, gone when the run is over."""
 
 import contextlib
+import gc
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ import dagster as dg
 import grpc
 import psutil
 import pytest
+from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableIterator
 
 from brewery_assets import spark_engines
 from brewery_assets.spark import Spark
@@ -100,6 +102,28 @@ def test_a_spark_connect_server_is_used_when_it_is_named(pipeline: Pipeline) -> 
         other.stop()
 
 
+def test_a_session_that_is_collected_does_not_lock_up_another() -> None:
+    # PySpark 4.1 closes what all sessions share when a dead one is collected (SPARK-55362): while
+    # another begins a thread, that waits for ever.
+    alive = Spark()
+    try:
+        _ = alive.spark_session
+        for _ in range(5):
+            dead = Spark()
+            cycle: list[Any] = [dead.spark_session]
+            cycle.append(cycle)
+            dead.stop()
+            del dead
+            shared = ExecutePlanResponseReattachableIterator._get_or_create_release_thread_pool()
+            cycle.clear()
+            gc.collect()
+            assert shared.submit(lambda: 1).result(timeout=10) == 1
+            assert alive.spark_session.range(3).count() == 3
+    finally:
+        alive.stop()
+        ExecutePlanResponseReattachableIterator.shutdown()
+
+
 def test_the_embedded_engine_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     spark = Spark()
     try:
@@ -119,15 +143,28 @@ def test_an_address_where_nobody_answers_is_refused_before_any_work(pipeline: Pi
     assert not pipeline.api.requests
 
 
-def test_a_listener_that_says_nothing_is_refused_before_any_work(pipeline: Pipeline) -> None:
+def test_a_listener_that_says_nothing_is_refused_before_any_work(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         pipeline.spark_remote = f"sc://127.0.0.1:{silent.getsockname()[1]}/;token=hidden"
+        monkeypatch.setenv("SPARK_REMOTE", pipeline.spark_remote)
         started = time.monotonic()
         message = failure_of(pipeline.run(fails=True))
     assert time.monotonic() - started < 30
-    assert "whoever listens there does not speak Spark Connect; start the " in message
+    assert "whoever listens there does not speak gRPC over TLS; start the " in message
     assert "hidden" not in message
     assert not pipeline.api.requests
+
+
+def test_parameters_that_cannot_be_read_are_refused_without_being_said(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.spark_remote = "sc://127.0.0.1:1/;token=padded=="
+    monkeypatch.setenv("SPARK_REMOTE", pipeline.spark_remote)
+    message = failure_of(pipeline.run(fails=True))
+    assert "SPARK_REMOTE=sc://127.0.0.1:1: what follows /; must be key=value, with %3D" in message
+    assert "padded" not in message
 
 
 class Hung(grpc.GenericRpcHandler):
@@ -195,7 +232,7 @@ def test_another_server_on_the_port_of_spark_connect_is_not_taken_for_the_runs_o
             taken.enter_context(socket.create_server(("127.0.0.1", 15002)))
         message = failure_of(pipeline.run(fails=True))
     assert "SPARK_REMOTE=local[2]: Spark Connect needs port 15002, which is taken" in message
-    assert "say SPARK_REMOTE=sc://127.0.0.1:15002" in message
+    assert "say SPARK_REMOTE=sc://127.0.0.1:15002, else wait" in message
     assert not pipeline.api.requests
 
 

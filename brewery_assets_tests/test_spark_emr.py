@@ -21,6 +21,7 @@ from pydantic import PrivateAttr
 from pyspark.errors import PySparkException
 from pyspark.sql.connect.client.retries import DefaultPolicy
 
+from brewery_assets import spark as spark_module
 from brewery_assets import spark_emr, spark_engines
 from brewery_assets.aws import Aws
 from brewery_assets.settings import Settings, SettingsError
@@ -305,6 +306,26 @@ def test_a_session_whose_endpoint_is_gone_is_terminated_at_once(
     with serving(Gateway(sail, "another"), port):  # whoever still asks is told no, and ends
         for asking in [thread for thread in threading.enumerate() if thread.name == "spark server"]:
             asking.join(20)
+
+
+def test_a_session_is_terminated_even_while_its_start_hangs(
+    spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spark_module, "STOPPING", 0.2)
+    monkeypatch.setattr(spark_engines, "ANSWERING", 3.0)
+    cloud.starts_session("STARTED")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        cloud.gives(ONE, port=silent.getsockname()[1])
+        spark.start_soon()
+        until = time.monotonic() + 20
+        while "spark server" not in {thread.name for thread in threading.enumerate()}:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        cloud.terminates()
+        spark.stop()
+        cloud.finished()
+    for thread in [found for found in threading.enumerate() if found.name.startswith("spark")]:
+        thread.join(30)
 
 
 def test_what_went_wrong_first_is_said_even_when_terminating_is_refused_too(

@@ -114,10 +114,11 @@ class S3Server:
                 start_new_session=True,
             )
         until = time.monotonic() + STARTING
-        while not self._is_up():
+        while not self._is_up() or self._process.poll() is not None:
             if self._process.poll() is not None or time.monotonic() > until:
-                self.kill()
-                raise RuntimeError(f"SeaweedFS did not start:\n{said.read_text()[-2000:]}")
+                why = said.read_text()[-2000:]
+                self.stop()
+                raise RuntimeError(f"SeaweedFS did not start:\n{why}")
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -136,8 +137,8 @@ class S3Server:
                 left.unlink(missing_ok=True)
 
     def _is_up(self) -> bool:
+        client = self.client()
         try:
-            client = self.client()
             there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
             for bucket in self._buckets:
                 if bucket not in there:
