@@ -275,11 +275,11 @@ def test_the_examples_of_the_readme_count_every_brewery_once(
 
 
 def test_the_readmes_commands_for_s3_work_as_they_are_written(
-    pipeline: Pipeline, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    checkout = Checkout(tmp_path / "checkout", {"BREWERY_API_URL": pipeline.api.url})
+    checkout = Checkout(tmp_path / "checkout", {})
     (settings,) = re.findall(
-        r"```\n(export LAKE_URI=s3://lake/.*?)\nmake run_pipeline\n```", README, re.DOTALL
+        r"```\n(export LAKE_URI=s3://lake/.*?)\nmake demo\n```", README, re.DOTALL
     )
     (example,) = (found for found in EXAMPLES if "S3FileSystem" in found)
     (checkout.folder / "read.py").write_text(example)
@@ -293,14 +293,13 @@ def test_the_readmes_commands_for_s3_work_as_they_are_written(
         (url,) = re.findall(r"AWS_ENDPOINT_URL=(\S+)", printed)
         settings = settings.replace("http://127.0.0.1:8333", url)
         assert {part for part in re.split(r"\s+|export ", settings) if part} <= set(printed.split())
-        code, said = checkout.run(
-            "bash", "-c", f"{settings}\ndg launch --job {JOB} && python read.py"
-        )
+        code, said = checkout.run("bash", "-c", f"{settings}\npython -m demo.run && python read.py")
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=20)
     assert code == 0, said
-    assert re.search(r"United States\s+│\s+5 ", said), said
+    assert re.search(r"gold_brewery_counts\s+613 rows .* s3://lake/breweries/gold", said), said
+    assert re.search(r"United States\s+│\s+8224 ", said), said
     assert server.returncode == 0
 
 

@@ -6,7 +6,6 @@ import sys
 import dagster as dg
 from dotenv import load_dotenv
 
-from brewery_assets.lake import Lake
 from brewery_assets.settings import Settings, SettingsError
 from demo.server import DemoApi
 from demo.summary import summary_of
@@ -18,7 +17,7 @@ def main() -> int:
     """Runs the job; the process's exit code."""
     load_dotenv(".env", override=True)  # as Dagster's own commands do
     try:
-        lake = Settings.from_environment().lake_uri
+        settings = Settings.from_environment()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -31,7 +30,8 @@ def main() -> int:
     try:
         print(f"Open Brewery DB, a local copy: {api.url} ({len(api.rows):,} breweries)", flush=True)
         os.environ["BREWERY_API_URL"] = api.url
-        from brewery_assets.definitions import defs  # noqa: PLC0415  # reads the settings
+        # It reads the settings when it is imported.
+        from brewery_assets.definitions import defs, resources_of  # noqa: PLC0415
 
         with dg.DagsterInstance.get() as instance:
             job = defs.resolve_job_def("run_pipeline_brewery")
@@ -41,7 +41,7 @@ def main() -> int:
     if not result.success:
         print("The run failed; the lines above say why.", file=sys.stderr)
         return 1
-    print(summary_of(Lake(uri=lake)))
+    print(summary_of(resources_of(settings)["lake"]))
     return 0
 
 

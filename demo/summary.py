@@ -1,7 +1,9 @@
 """What lies in a lake, for a person at a terminal."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,8 +24,8 @@ def summary_of(lake: Lake) -> str:
     types: Counter[str] = Counter()
     gold = manifests[-1]
     for file in gold.files:
-        path = f"{lake.storage.uri(gold.folder)}/{file.path}"
-        for row in pq.read_table(path, partitioning=None).to_pylist():
+        content = lake.storage.read(f"{gold.folder}/{file.path}")
+        for row in pq.read_table(BytesIO(content)).to_pylist():
             place = f"{row['country_name'] or 'no country'} / {row['state_name'] or 'no state'}"
             places[place] += row["brewery_count"]
             types[row["brewery_type"]] += row["brewery_count"]
@@ -51,8 +53,7 @@ def summary_of(lake: Lake) -> str:
 def _layers(lake: Lake, manifests: Sequence[Manifest]) -> list[str]:
     rows = []
     for manifest in manifests:
-        folder = Path(lake.storage.uri(manifest.folder))
-        shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        shown = lake.storage.uri(manifest.folder).removeprefix(f"{Path.cwd()}{os.sep}")
         size = f"{manifest.bytes / 1e6:.1f} MB" if manifest.bytes > 1e6 else f"{manifest.bytes:,} B"
         files = f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
         rows.append(
