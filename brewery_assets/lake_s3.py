@@ -68,6 +68,8 @@ class Bucket:
             answer = self.client.head_bucket(Bucket=self.bucket)
         except ClientError as error:  # S3 tells the region even who may not ask
             answer = error.response
+        except BotoCoreError as error:
+            raise S3Error(self.root, why(error)) from None
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         where = answer.get("BucketRegion") or headers.get("x-amz-bucket-region")
         if where and where != (said := region_of(self.client)):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -494,8 +495,15 @@ def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
         yield server
 
 
-def silver_begun(pipeline: Pipeline, snapshots: int) -> bool:
-    return len(pipeline.lake.snapshots("silver_breweries")) > snapshots
+def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess.Popen[str]:
+    """A second run, in a process of its own, that has just begun to write silver."""
+    checkout = checkout_of(pipeline, s3, folder)
+    process = checkout.start(*checkout.job())
+    until = time.monotonic() + 60
+    while len(pipeline.lake.snapshots("silver_breweries")) < 2:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+    return process
 
 
 def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
@@ -505,19 +513,7 @@ def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
     pipeline.run()
     before = {layer: pipeline.newest(layer) for layer in LAYERS}
     pipeline.api.rows[:] = real_rows
-    process = checkout_of(pipeline, mortal_s3, tmp_path / "checkout").start(
-        "dagster",
-        "job",
-        "execute",
-        "-j",
-        "run_pipeline_brewery",
-        "-m",
-        "brewery_assets.definitions",
-    )
-    until = time.monotonic() + 60
-    while not silver_begun(pipeline, 1):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
+    process = writing_silver(pipeline, mortal_s3, tmp_path / "checkout")
     mortal_s3.kill()
     said, _ = process.communicate(timeout=300)
     assert process.returncode != 0
@@ -539,19 +535,7 @@ def test_a_run_killed_in_mid_write_leaves_no_manifest(
     pipeline_on_s3.run()
     before = pipeline_on_s3.newest("silver_breweries")
     pipeline_on_s3.api.rows[:] = real_rows
-    process = checkout_of(pipeline_on_s3, s3, tmp_path / "checkout").start(
-        "dagster",
-        "job",
-        "execute",
-        "-j",
-        "run_pipeline_brewery",
-        "-m",
-        "brewery_assets.definitions",
-    )
-    until = time.monotonic() + 60
-    while not silver_begun(pipeline_on_s3, 1):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
+    process = writing_silver(pipeline_on_s3, s3, tmp_path / "checkout")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert len(pipeline_on_s3.lake.snapshots("silver_breweries")) == 2
