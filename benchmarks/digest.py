@@ -34,6 +34,10 @@ def digest(lake: Path, snapshot: str) -> dict[str, list[object]]:
             if not (files := [str(file) for file in folder.rglob("*.parquet")]):
                 found[layer] = [0]
                 continue
+            # Of no rows one engine writes an empty file, another none.
+            if not connection.execute(ROWS, {"files": files}).fetchall()[0][0]:
+                found[layer] = [0]
+                continue
             queries = [ROWS, COLUMNS]
             queries += {"silver_breweries": [IDS], "gold_brewery_counts": [COUNTED]}.get(layer, [])
             found[layer] = [
