@@ -9,6 +9,16 @@ from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
 
 
+class Rule(NamedTuple):
+    """What a check is about, in words for everybody, and whether nothing is published without it.
+
+    A rule that does not block warns.
+    """
+
+    description: str
+    blocking: bool = True
+
+
 class Outcome(NamedTuple):
     """What a check found: whether the rule holds, and the numbers behind that."""
 
@@ -18,7 +28,7 @@ class Outcome(NamedTuple):
 
 def audit_of(
     asset: str,
-    rules: Mapping[str, str],
+    rules: Mapping[str, Rule],
     look: Callable[[Any, Manifest], dict[str, Outcome]],
     *,
     reads: str | None = None,
@@ -28,28 +38,29 @@ def audit_of(
 
     Args:
         asset: its name.
-        rules: each check's name and, for people, what it checks. All of them block.
-        look: finds out about a snapshot, with as few passes over its rows as can be.
+        rules: by the check's name.
+        look: finds out about a snapshot, with as few passes over its rows as can be; an outcome
+            for each rule.
         reads: the IO manager through which `look` reads rows, if it does; with it comes an engine.
         published_with_it: other outputs of the same step; they are published first.
     """
     specs = [
-        dg.AssetCheckSpec(name, asset=asset, description=description, blocking=True)
-        for name, description in rules.items()
+        dg.AssetCheckSpec(name, asset=asset, description=rule.description, blocking=rule.blocking)
+        for name, rule in rules.items()
     ]
 
     @dg.multi_asset_check(
         name=f"audit_{asset}",
         specs=specs,
         can_subset=True,
-        required_resource_keys={"lake", reads} if reads else {"lake"},
+        required_resource_keys={"lake", "limits", *([reads] if reads else [])},
     )
     def audit(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         lake: Lake = context.resources.lake
         draft = lake.draft(asset)
         snapshot = draft or lake.reading(asset)
         outcomes = look(context.resources, snapshot)
-        failed = [name for name, outcome in outcomes.items() if not outcome.passed]
+        failed = [name for name in rules if rules[name].blocking and not outcomes[name].passed]
         if draft and not failed:
             checks = [
                 {"name": name, "passed": outcome.passed, **outcome.numbers}
@@ -60,12 +71,15 @@ def audit_of(
                     lake.publish(written, checks)
             context.log.info(f"published {lake.storage.uri(snapshot.folder)}")
         selected = {key.name for key in context.selected_asset_check_keys}
-        for name in rules:
+        for name, rule in rules.items():
             if name in selected:
                 yield dg.AssetCheckResult(
                     asset_key=asset,
                     check_name=name,
                     passed=outcomes[name].passed,
+                    severity=(
+                        dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN
+                    ),
                     metadata={
                         **outcomes[name].numbers,
                         "snapshot": snapshot.snapshot,

@@ -13,6 +13,7 @@ from brewery_assets.checks import AUDITS
 from brewery_assets.gold import GOLD, gold_brewery_counts
 from brewery_assets.io_managers import json_lines_snapshots, parquet_snapshots
 from brewery_assets.lake import Lake
+from brewery_assets.limits import Limits
 from brewery_assets.settings import Settings
 from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_breweries
 from brewery_assets.source import OpenBreweryDB
@@ -42,6 +43,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
             emr=emr,
             s3=aws if settings.lake_on_s3 else None,
         ),
+        "limits": Limits(rows_lost_percent=settings.rows_lost_percent),
         "json_lines_snapshots": json_lines_snapshots,
         "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD),
     }

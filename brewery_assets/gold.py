@@ -1,5 +1,7 @@
 """gold_brewery_counts: how many breweries of which type there are where."""
 
+from datetime import timedelta
+
 import dagster as dg
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -16,6 +18,9 @@ SCHEMA = StructType(
         text("brewery_type", "As in silver; unknown when the source has none."),
         column("brewery_count", LongType(), "Breweries of this type in this state."),
     ]
+)
+FRESH = dg.FreshnessPolicy.time_window(
+    warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)
 )
 KEY = ("country", "state", "brewery_type")
 
@@ -58,6 +63,7 @@ GOLD = Table(
     kinds={"pyspark", "parquet", "gold"},
     owners=["team:data-engineering"],
     code_version="1",
+    freshness_policy=FRESH,
 )
 def gold_brewery_counts(silver_breweries: DataFrame) -> DataFrame:
     """One row per country, state and brewery type: how many breweries."""

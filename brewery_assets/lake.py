@@ -111,6 +111,11 @@ class Lake(dg.ConfigurableResource[None]):
         """The newest published snapshot of a layer, whoever wrote it."""
         return next((self.manifest(layer, name) for name in self.published(layer)), None)
 
+    def previous(self, manifest: Manifest) -> Manifest | None:
+        """The newest snapshot that was published before this one, draft or not."""
+        older = (name for name in self.published(manifest.layer) if name < manifest.snapshot)
+        return next((self.manifest(manifest.layer, name) for name in older), None)
+
     def reading(self, layer: str, snapshot: str | None = None) -> Manifest:
         """The snapshot that this run reads: the named one, its own, or the newest published.
 

@@ -84,6 +84,11 @@ def _resolved(pair: Spelling) -> tuple[str, str]:
     return country, aliases().get((slug(country), slug(state)), state)
 
 
+def alias_slugs() -> set[tuple[str, str]]:
+    """The (country, state) slugs that place_aliases.csv knows as the right ones."""
+    return {(country, slug(name)) for (country, _), name in aliases().items()}
+
+
 @cache
 def aliases() -> dict[tuple[str, str], str]:
     """The state's name for each (country slug, slug of a spelling) of place_aliases.csv."""

@@ -54,11 +54,12 @@ def _pattern(form: str, example: str) -> AfterValidator:
     return AfterValidator(read)
 
 
-def _whole_number(least: int) -> BeforeValidator:
+def _whole_number(least: int, most: int | None = None) -> BeforeValidator:
     def read(value: object) -> int:
         text = str(value).strip()
-        if not text.isdecimal() or int(text) < least:
-            raise ValueError(f"allowed is a whole number, {least} or more")
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            limit = f"{least} or more" if most is None else f"{least} to {most}"
+            raise ValueError(f"allowed is a whole number, {limit}")
         return int(text)
 
     return BeforeValidator(read)
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     )
     emr_execution_role_arn: Annotated[str, _pattern(ROLE, ROLE_EXAMPLE)] | None = None
     snapshots_kept: Annotated[int, _whole_number(1)] = 30
+    rows_lost_percent: Annotated[int, _whole_number(0, 100)] = 10
     missing_rows_allowed: Annotated[int, _whole_number(0)] = 0
 
     @property

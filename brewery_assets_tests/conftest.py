@@ -89,6 +89,7 @@ class Pipeline:
     )
     snapshots_kept: int = 30
     missing_rows_allowed: int = 0
+    rows_lost_percent: int = 100  # most tests change the source as they like
     spark_remote: str | None = None
 
     def resources(self) -> dict[str, Any]:
@@ -97,6 +98,7 @@ class Pipeline:
             lake_uri=self.uri,
             snapshots_kept=self.snapshots_kept,
             spark_remote=self.spark_remote,
+            rows_lost_percent=self.rows_lost_percent,
         )
         client = OpenBreweryDB(
             url=self.api.url, missing_rows_allowed=self.missing_rows_allowed, **self.source
@@ -104,9 +106,17 @@ class Pipeline:
         return {**resources_of(settings), "open_brewery_db": client}
 
     def run(
-        self, *assets: str, fails: bool = False, read_snapshot: dict[str, str] | None = None
+        self,
+        *assets: str,
+        fails: bool = False,
+        read_snapshot: dict[str, str] | None = None,
+        config: dict[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """One run of the named assets (all, when none is) with their checks."""
+        """One run of the named assets (all, when none is) with their checks.
+
+        Args:
+            config: of resources, for this run only.
+        """
         managers = {
             name: {"config": {"read_snapshot": snapshot}}
             for name, snapshot in (read_snapshot or {}).items()
@@ -117,7 +127,7 @@ class Pipeline:
             resources=self.resources(),
             instance=self.instance,
             raise_on_error=False,
-            run_config={"resources": managers},
+            run_config={"resources": {**managers, **(config or {})}},
         )
         assert result.success is not fails, failure_of(result)
         return result

@@ -1,17 +1,25 @@
 """The audits: what they find, and that nothing is published past them."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
-from brewery_assets.checks import AUDITS, complete_against_source, counts_add_up, rows_are_conserved
+from brewery_assets import checks_bronze, checks_gold, checks_silver
+from brewery_assets.bronze import FIELDS
+from brewery_assets.checks import AUDITS
+from brewery_assets.checks_bronze import profile
 from brewery_assets.definitions import ASSETS
+from brewery_assets.gold import gold_brewery_counts
 from brewery_assets_tests.conftest import Pipeline, failure_of
-from brewery_assets_tests.scenario import GOOD, OREGON, ROWS
+from brewery_assets_tests.scenario import GOOD, IRELAND, NOWHERE, OREGON, ROWS, UNKNOWN_FIELDS
+from demo.data import Row
 
 
 def said(total: int, **facts: Any) -> dict[str, Any]:
@@ -48,47 +56,253 @@ A, B = {"id": "a", "name": "A"}, {"id": "b", "name": "B"}
 def test_bronze_is_complete_when_its_distinct_ids_are_what_both_metas_say(
     content: bytes, source: dict[str, Any], passes: bool
 ) -> None:
-    assert complete_against_source(content, source).passed is passes
+    assert checks_bronze.complete_against_source(profile(content), source).passed is passes
+
+
+def test_ids_that_stand_twice_in_bronze_are_named() -> None:
+    outcome = checks_bronze.complete_against_source(profile(lines(A, B, B, A)), said(4))
+    assert outcome.numbers["examples"] == ["a", "b"]
+    assert (outcome.numbers["rows"], outcome.numbers["distinct_ids"]) == (4, 2)
+
+
+def test_counts_that_differ_from_what_the_source_says_are_named() -> None:
+    found = profile(
+        lines(
+            {"id": 1, "brewery_type": "micro", "country": "Italy"},
+            {"id": 2, "brewery_type": "micro", "country": None},
+            {"id": 3, "brewery_type": "nano", "country": " Italy"},
+        )
+    )
+    by_type = {"micro": 2, "nano": 1}
+    by_country = {"Italy": 1, " Italy": 1, "null": 1}
+    match = checks_bronze.counts_match_source
+    assert match(found.counts, {"by_type": by_type, "by_country": by_country}).passed
+    wrong = match(found.counts, {"by_type": {"micro": 3, "bar": 1}, "by_country": by_country})
+    assert not wrong.passed
+    assert wrong.numbers["differences"] == {
+        "by_type: bar": {"found": 0, "expected": 1},
+        "by_type: micro": {"found": 2, "expected": 3},
+        "by_type: nano": {"found": 1, "expected": 0},
+    }
+    older = match(found.counts, {"total": 3, "by_type": by_type})
+    assert older.passed
+    assert older.numbers["compared"] == ["by_type"]
+    assert match(found.counts, None).numbers["compared"] == []
+
+
+def test_new_and_missing_fields_and_other_types_are_named() -> None:
+    whole = dict.fromkeys(FIELDS, "text") | {"longitude": 1.5, "latitude": "2.5"}
+    expected = checks_bronze.fields_as_expected
+    assert expected(profile(lines(whole, dict.fromkeys(FIELDS))).fields).passed
+    assert expected(profile(b"").fields).passed
+    changed = {**whole, "postal_code": 5, "tags": [], "latitude": True}
+    del changed["phone"]
+    outcome = expected(profile(lines(changed, changed)).fields)
+    assert not outcome.passed
+    assert outcome.numbers == {
+        "new": {"tags": 2},
+        "missing": ["phone"],
+        "of_another_type": {"latitude": {"boolean": 2}, "postal_code": {"number": 2}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "previous", "lost", "passes"),
+    [(90, 100, 10, True), (89, 100, 11, False), (200, 100, -100, True), (0, None, 0, True)],
+)
+def test_a_snapshot_may_not_lose_more_than_a_share_of_the_one_before(
+    rows: int, previous: int | None, lost: float, passes: bool
+) -> None:
+    outcome = checks_bronze.row_count_is_plausible(rows, previous, 10)
+    assert outcome.passed is passes
+    assert outcome.numbers["lost_percent"] == lost
 
 
 def test_a_row_lost_or_doubled_between_bronze_and_silver_is_seen() -> None:
-    assert rows_are_conserved(bronze=10, silver=8, rejected=2).passed
-    assert not rows_are_conserved(bronze=10, silver=8, rejected=1).passed
-    assert not rows_are_conserved(bronze=10, silver=9, rejected=2).passed
+    conserved = checks_silver.rows_are_conserved
+    assert conserved(bronze=10, silver=8, rejected=2).passed
+    assert not conserved(bronze=10, silver=8, rejected=1).passed
+    assert not conserved(bronze=10, silver=9, rejected=2).passed
 
 
-def test_a_count_lost_in_gold_is_seen() -> None:
-    assert counts_add_up(counted=10, silver=10).passed
-    assert not counts_add_up(counted=9, silver=10).passed
+def test_a_required_column_with_a_null_is_seen() -> None:
+    filled = checks_silver.required_columns_are_filled
+    assert filled({"id": 0, "name": 0}).passed
+    outcome = filled({"id": 0, "name": 2})
+    assert not outcome.passed
+    assert outcome.numbers == {"missing": {"id": 0, "name": 2}}
+
+
+def test_places_that_are_new_or_gone_are_named_with_their_counts() -> None:
+    known = checks_silver.places_are_known
+    places = {("italy", "bolzano"): 2, ("italy", "bolzanno"): 1}
+    assert known(places, None).passed
+    assert known(places, set(places)).passed
+    outcome = known(places, {("italy", "bolzano"), ("italy", "rome")})
+    assert not outcome.passed
+    assert outcome.numbers["new"] == {"italy/bolzanno": 1}
+    assert outcome.numbers["gone"] == ["italy/rome"]
+
+
+def test_a_count_lost_moved_or_doubled_in_gold_is_seen() -> None:
+    def counts(country: dict[str, int], kind: dict[str, int]) -> dict[str, Counter[str]]:
+        return {"country": Counter(country), "brewery_type": Counter(kind)}
+
+    silver = counts({"italy": 2, "poland": 1}, {"micro": 3})
+    add_up = checks_gold.counts_add_up
+    assert add_up(silver, silver, 3).passed
+    assert not add_up(silver, silver, 4).passed
+    moved = add_up(counts({"italy": 1, "poland": 2}, {"micro": 3}), silver, 3)
+    assert not moved.passed
+    assert moved.numbers["differences"] == {
+        "country: italy": {"gold": 1, "silver": 2},
+        "country: poland": {"gold": 2, "silver": 1},
+    }
+    assert not checks_gold.one_row_per_key(rows=3, keys=2).passed
 
 
 def results_of(run: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    return {found.check_name: found for found in run.get_asset_check_evaluations()}
-
-
-def test_a_good_run_passes_four_checks_with_their_numbers(pipeline: Pipeline) -> None:
-    found = results_of(pipeline.run())
-    numbers = {
-        name: {key: value.value for key, value in check.metadata.items()}
-        for name, check in found.items()
+    return {
+        f"{found.asset_key.path[-1]}.{found.check_name}": found
+        for found in run.get_asset_check_evaluations()
     }
-    assert all(check.passed and check.blocking for check in found.values())
-    complete = numbers["complete_against_source"]
+
+
+def numbers_of(run: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    return {
+        name: {key: value.value for key, value in check.metadata.items()}
+        for name, check in results_of(run).items()
+    }
+
+
+WARNINGS = {
+    "bronze_breweries": {"counts_match_source", "fields_as_expected"},
+    "silver_breweries": {
+        "brewery_types_are_known",
+        "places_are_known",
+        "coordinates_are_plausible",
+        "nothing_was_rejected",
+    },
+    "gold_brewery_counts": {"counts_match_source"},
+}
+BLOCKING = {
+    "bronze_breweries": {"complete_against_source", "row_count_is_plausible"},
+    "silver_breweries": {"rows_are_conserved", "ids_are_unique", "required_columns_are_filled"},
+    "gold_brewery_counts": {"counts_add_up", "one_row_per_key"},
+}
+
+
+def test_every_rule_blocks_or_warns_and_says_so(pipeline: Pipeline) -> None:
+    found = results_of(pipeline.run())
+    for rules, blocking in ((WARNINGS, False), (BLOCKING, True)):
+        for layer, names in rules.items():
+            for name in names:
+                check = found.pop(f"{layer}.{name}")
+                assert check.blocking is blocking
+                assert (check.severity is dg.AssetCheckSeverity.ERROR) is blocking
+                assert check.metadata["path"].value
+    assert not found
+    assert all(spec.description for audit in AUDITS for spec in audit.check_specs)
+
+
+def test_the_dirty_rows_warn_with_their_numbers_and_are_published(pipeline: Pipeline) -> None:
+    run = pipeline.run()
+    passed = {name for name, check in results_of(run).items() if check.passed}
+    failed = set(results_of(run)) - passed
+    assert failed == {
+        "bronze_breweries.fields_as_expected",
+        "silver_breweries.brewery_types_are_known",
+        "silver_breweries.coordinates_are_plausible",
+        "silver_breweries.nothing_was_rejected",
+        "gold_brewery_counts.counts_match_source",
+    }
+    found = numbers_of(run)
+    complete = found["bronze_breweries.complete_against_source"]
     assert complete["rows"] == complete["distinct_ids"] == len(ROWS)
     assert complete["meta_before"] == complete["meta_after"] == len(ROWS)
-    conserved = numbers["rows_are_conserved"]
+    assert found["bronze_breweries.fields_as_expected"]["new"] == {"rating": 1, "tags": 1}
+    conserved = found["silver_breweries.rows_are_conserved"]
     assert (conserved["bronze"], conserved["silver"], conserved["rejected"]) == (13, 11, 2)
-    assert numbers["ids_are_unique"]["distinct_ids"] == len(GOOD)
-    assert (numbers["counts_add_up"]["gold"], numbers["counts_add_up"]["silver"]) == (11, 11)
+    assert found["silver_breweries.ids_are_unique"]["distinct_ids"] == len(GOOD)
+    types = found["silver_breweries.brewery_types_are_known"]
+    assert types["types"] == {"zoigl": 1, "none": 1}
+    assert types["of_no_known_type"] == "2 of 11 (18.18 %)"
+    assert types["examples"] == [NOWHERE["id"], UNKNOWN_FIELDS["id"]]
+    coordinates = found["silver_breweries.coordinates_are_plausible"]
+    assert coordinates["astray"] == "1 of 11 (9.09 %)"
+    assert coordinates["examples"] == [IRELAND["id"]]
+    assert found["silver_breweries.nothing_was_rejected"]["rejected"] == "2 of 13 (15.38 %)"
+    added = found["gold_brewery_counts.counts_add_up"]
+    assert (added["gold"], added["silver"]) == (11, 11)
+
+
+def test_the_real_data_passes_but_for_five_breweries_far_from_their_country(
+    pipeline: Pipeline, real_rows: list[Row]
+) -> None:
+    pipeline.api.rows[:] = real_rows
+    pipeline.run()
+    run = pipeline.run()  # with a snapshot to be compared with
+    failed = {name for name, check in results_of(run).items() if not check.passed}
+    assert failed == {"silver_breweries.coordinates_are_plausible"}
+    found = numbers_of(run)["silver_breweries.coordinates_are_plausible"]
+    assert found["astray"] == "0 of 11,822 (0.00 %)"
+    assert found["far_from_their_country"] == "5 of 11,822 (0.04 %)"
+    names = {row["id"]: row["name"] for row in real_rows}
+    assert sorted(names[wrong] for wrong in found["examples"]) == [
+        "Goat Island Brewing",
+        "Labyrinth Brewing Company",
+        "Mescan Brewery",
+        "Vadia",
+        "Xarlie",
+    ]
+
+
+def test_a_truncated_source_is_refused_every_day_until_it_is_allowed(
+    pipeline: Pipeline, real_rows: list[Row]
+) -> None:
+    pipeline.api.rows[:] = real_rows[:1000]
+    pipeline.run()
+    good = pipeline.newest("bronze_breweries")
+    gold = pipeline.newest("gold_brewery_counts")
+    pipeline.rows_lost_percent = 10
+    pipeline.api.rows[:] = real_rows[:899]
+    for _ in range(2):
+        run = pipeline.run(fails=True)
+        found = numbers_of(run)["bronze_breweries.row_count_is_plausible"]
+        assert (found["rows"], found["previous"], found["lost_percent"]) == (899, 1000, 10.1)
+        assert pipeline.newest("bronze_breweries") == good
+        assert pipeline.newest("gold_brewery_counts") == gold
+    pipeline.api.rows[:] = real_rows[:900]
+    pipeline.run()
+    pipeline.api.rows[:] = real_rows[:100]
+    once = {"limits": {"config": {"rows_lost_percent": 95}}}
+    pipeline.run(config=once)
+    assert pipeline.newest("gold_brewery_counts").made_from
+    assert pipeline.newest("bronze_breweries").rows == 100
+
+
+def test_a_place_that_was_not_there_before_is_named(pipeline: Pipeline) -> None:
+    pipeline.api.rows[:] = GOOD
+    pipeline.run()
+    misspelt = {**OREGON, "id": "new", "state_province": "Oergon"}
+    pipeline.api.rows.append(misspelt)
+    found = numbers_of(pipeline.run())["silver_breweries.places_are_known"]
+    assert found["new"] == {"united_states/oergon": 1}
+    assert results_of(pipeline.run())["silver_breweries.places_are_known"].passed
 
 
 def test_the_manifest_keeps_what_was_checked(pipeline: Pipeline) -> None:
     pipeline.run()
     checks = pipeline.newest("silver_breweries").checks
-    assert [(check["name"], check["passed"]) for check in checks] == [
-        ("rows_are_conserved", True),
-        ("ids_are_unique", True),
-    ]
+    assert {check["name"]: check["passed"] for check in checks} == {
+        "rows_are_conserved": True,
+        "ids_are_unique": True,
+        "required_columns_are_filled": True,
+        "brewery_types_are_known": False,
+        "places_are_known": True,
+        "coordinates_are_plausible": False,
+        "nothing_was_rejected": False,
+    }
 
 
 def tampered(
@@ -138,13 +352,13 @@ def test_a_check_that_blocks_leaves_the_draft_and_keeps_the_old_gold(
     run = pipeline.run(*rest, fails=True)
 
     found = results_of(run)
-    assert not found[check].passed
-    assert Path(str(found[check].metadata["path"].value)).is_dir()
+    assert not found[f"{audited}.{check}"].passed
+    assert Path(str(found[f"{audited}.{check}"].metadata["path"].value)).is_dir()
     assert pipeline.newest("gold_brewery_counts") == before["gold_brewery_counts"]
     assert pipeline.rows("gold_brewery_counts") == gold
     if audited == "silver_breweries":
         assert pipeline.newest("silver_breweries") == before["silver_breweries"]
-        assert "counts_add_up" not in found
+        assert "gold_brewery_counts.counts_add_up" not in found
         written = {
             event.asset_key.path[-1]
             for event in run.get_asset_materialization_events()
@@ -160,7 +374,7 @@ def test_doubled_ids_are_named(pipeline: Pipeline) -> None:
     pipeline.run()
     tampered(pipeline, "bronze_breweries", double_a_line)
     found = results_of(pipeline.run("silver_breweries", "rejected_breweries", fails=True))
-    assert found["ids_are_unique"].metadata["examples"].value == [OREGON["id"]]
+    assert found["silver_breweries.ids_are_unique"].metadata["examples"].value == [OREGON["id"]]
 
 
 def test_a_published_snapshot_can_be_audited_again(pipeline: Pipeline) -> None:
@@ -173,7 +387,7 @@ def test_a_published_snapshot_can_be_audited_again(pipeline: Pipeline) -> None:
         resources=pipeline.resources(),
         instance=pipeline.instance,
     )
-    assert results_of(rerun)["complete_against_source"].passed
+    assert results_of(rerun)["bronze_breweries.complete_against_source"].passed
     assert pipeline.newest("bronze_breweries") == before
 
 
@@ -210,3 +424,12 @@ def test_assets_without_their_checks_stay_drafts_that_the_next_layer_refuses(
     assert not run.success
     assert "select the asset's checks too" in failure_of(run)
     assert pipeline.lake.newest("bronze_breweries") is None
+
+
+def test_gold_grows_stale_after_a_day_and_two_hours() -> None:
+    (spec,) = gold_brewery_counts.specs
+    policy = spec.freshness_policy
+    assert isinstance(policy, TimeWindowFreshnessPolicy)
+    assert policy.warn_window is not None
+    assert policy.warn_window.to_timedelta() == timedelta(hours=26)
+    assert policy.fail_window.to_timedelta() == timedelta(hours=50)

@@ -58,6 +58,8 @@ def test_every_form_of_an_engines_address_is_taken(
         ("SNAPSHOTS_KEPT", "-1", "allowed is a whole number, 1 or more"),
         ("SNAPSHOTS_KEPT", "0", "allowed is a whole number, 1 or more"),
         ("SNAPSHOTS_KEPT", "many", "allowed is a whole number, 1 or more"),
+        ("ROWS_LOST_PERCENT", "101", "allowed is a whole number, 0 to 100"),
+        ("ROWS_LOST_PERCENT", "10%", "allowed is a whole number, 0 to 100"),
         ("MISSING_ROWS_ALLOWED", "1.5", "allowed is a whole number, 0 or more"),
     ],
 )

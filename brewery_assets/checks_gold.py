@@ -1,0 +1,86 @@
+"""What is checked of gold: that it counts silver, all of it, once."""
+
+from collections import Counter
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from brewery_assets.audit import Outcome, Rule
+from brewery_assets.checks_bronze import counts_match_source
+from brewery_assets.gold import KEY
+from brewery_assets.lake_manifest import Manifest
+from brewery_assets.silver import SILVER
+
+RULES = {
+    "counts_add_up": Rule(
+        "The counts add up to the rows of silver, for each country and each type too."
+    ),
+    "one_row_per_key": Rule("Each country, state and brewery type is counted once."),
+    "counts_match_source": Rule(
+        "There are as many breweries of each type and country as the source says.", blocking=False
+    ),
+}
+Counts = dict[str, Counter[str]]
+
+
+def counts_add_up(gold: Counts, silver: Counts, rows: int) -> Outcome:
+    """Whether gold's counts are silver's rows.
+
+    Args:
+        gold: for `country` and `brewery_type`, what is counted by value.
+        silver: the same of silver's rows.
+        rows: of silver, as its manifest has it.
+    """
+    differences = {
+        f"{column}: {value}": {"gold": gold[column][value], "silver": silver[column][value]}
+        for column in silver
+        for value in sorted({*gold[column], *silver[column]})
+        if gold[column][value] != silver[column][value]
+    }
+    numbers = {
+        "gold": gold["country"].total(),
+        "silver": rows,
+        "differences": differences,
+    }
+    return Outcome(numbers["gold"] == rows and not differences, numbers)
+
+
+def one_row_per_key(rows: int, keys: int) -> Outcome:
+    """Whether no key has two rows."""
+    return Outcome(rows == keys, {"rows": rows, "keys": keys})
+
+
+def counted(rows: DataFrame, count: str) -> tuple[Counts, Counter[str]]:
+    """By country and by type, and by country's name, what a table counts.
+
+    Args:
+        rows: with country, country_name and brewery_type.
+        count: an expression for how many breweries a row stands for.
+    """
+    kind = F.coalesce("brewery_type", F.lit("unknown")).alias("kind")
+    found = rows.groupBy("country", "country_name", kind).agg(F.sum(F.expr(count)).alias("counted"))
+    counts: Counts = {"country": Counter(), "brewery_type": Counter()}
+    names: Counter[str] = Counter()
+    for row in found.collect():
+        counts["country"][row.country] += row.counted
+        counts["brewery_type"][row.kind] += row.counted
+        if row.country_name is not None:
+            names[row.country_name] += row.counted
+    return counts, names
+
+
+def look(resources: Any, gold: Manifest) -> dict[str, Outcome]:
+    """The outcomes, from an aggregation over gold and one over the silver that it counts."""
+    lake, tables = resources.lake, resources.parquet_snapshots
+    silver = lake.manifest(SILVER.name, gold.made_from[SILVER.name])
+    bronze = lake.manifest("bronze_breweries", silver.made_from["bronze_breweries"])
+    rows = tables.read(gold)
+    counts, names = counted(rows, "brewery_count")
+    keys = rows.select(*KEY).distinct().count()
+    source = {"by_type": counts["brewery_type"], "by_country": names}
+    return {
+        "counts_add_up": counts_add_up(counts, counted(tables.read(silver), "1")[0], silver.rows),
+        "one_row_per_key": one_row_per_key(gold.rows, keys),
+        "counts_match_source": counts_match_source(source, (bronze.source or {})["meta_after"]),
+    }
