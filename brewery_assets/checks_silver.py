@@ -145,7 +145,7 @@ def brewery_types_are_known(silver: DataFrame, types: Counter[str | None]) -> Ou
         types: rows by type.
     """
     unknown = {kind or "none": rows for kind, rows in types.items() if kind not in BREWERY_TYPES}
-    numbers: dict[str, Any] = {"of_no_known_type": _share(sum(unknown.values()), types.total())}
+    numbers: dict[str, Any] = _share(sum(unknown.values()), types.total())
     if unknown:
         is_known = F.coalesce(F.col("brewery_type").isin(*BREWERY_TYPES), F.lit(False))
         numbers |= {"types": unknown, "examples": _ids(silver, ~is_known)}
@@ -184,8 +184,9 @@ def coordinates_are_plausible(silver: DataFrame, found: list[Row]) -> Outcome:
     ]
     total = sum(row.rows for row in found)
     numbers: dict[str, Any] = {
-        "astray": _share(sum(alone for _, alone in rows), total),
-        "far_from_their_country": _share(sum(not alone for _, alone in rows), total),
+        **_share(len(rows), total),
+        "alone_or_0_0": sum(alone for _, alone in rows),
+        "far_from_their_country": sum(not alone for _, alone in rows),
         "far_means": f"{FAR:g} standard deviations from the country's mean",
     }
     if rows:
@@ -195,7 +196,7 @@ def coordinates_are_plausible(silver: DataFrame, found: list[Row]) -> Outcome:
 
 def nothing_was_rejected(rejected: int, bronze: int) -> Outcome:
     """Whether each line of bronze is a brewery."""
-    return Outcome(rejected == 0, {"rejected": _share(rejected, bronze), "see": REJECTED.name})
+    return Outcome(rejected == 0, {**_share(rejected, bronze), "see": REJECTED.name})
 
 
 def look(resources: Any, silver: Manifest) -> dict[str, Outcome]:
@@ -238,5 +239,6 @@ def _ids(silver: DataFrame, wrong: Column) -> list[str]:
     return [row.id for row in found.collect()]
 
 
-def _share(rows: int, total: int) -> str:
-    return f"{rows:,} of {total:,} ({100 * rows / total:.2f} %)" if total else "0 of 0"
+def _share(wrong: int, rows: int) -> dict[str, float]:
+    """As numbers, of which Dagster draws how they went over time."""
+    return {"wrong": wrong, "rows": rows, "percent": round(100 * wrong / rows, 3) if rows else 0.0}

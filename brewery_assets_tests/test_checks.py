@@ -226,12 +226,13 @@ def test_the_dirty_rows_warn_with_their_numbers_and_are_published(pipeline: Pipe
     assert found["silver_breweries.ids_are_unique"]["distinct_ids"] == len(GOOD)
     types = found["silver_breweries.brewery_types_are_known"]
     assert types["types"] == {"zoigl": 1, "none": 1}
-    assert types["of_no_known_type"] == "2 of 11 (18.18 %)"
+    assert (types["wrong"], types["rows"], types["percent"]) == (2, 11, 18.182)
     assert types["examples"] == [NOWHERE["id"], UNKNOWN_FIELDS["id"]]
     coordinates = found["silver_breweries.coordinates_are_plausible"]
-    assert coordinates["astray"] == "1 of 11 (9.09 %)"
+    assert (coordinates["wrong"], coordinates["alone_or_0_0"]) == (1, 1)
     assert coordinates["examples"] == [IRELAND["id"]]
-    assert found["silver_breweries.nothing_was_rejected"]["rejected"] == "2 of 13 (15.38 %)"
+    rejected = found["silver_breweries.nothing_was_rejected"]
+    assert (rejected["wrong"], rejected["rows"], rejected["percent"]) == (2, 13, 15.385)
     added = found["gold_brewery_counts.counts_add_up"]
     assert (added["gold"], added["silver"]) == (11, 11)
 
@@ -245,8 +246,8 @@ def test_the_real_data_passes_but_for_five_breweries_far_from_their_country(
     failed = {name for name, check in results_of(run).items() if not check.passed}
     assert failed == {"silver_breweries.coordinates_are_plausible"}
     found = numbers_of(run)["silver_breweries.coordinates_are_plausible"]
-    assert found["astray"] == "0 of 11,822 (0.00 %)"
-    assert found["far_from_their_country"] == "5 of 11,822 (0.04 %)"
+    assert (found["wrong"], found["rows"], found["percent"]) == (5, 11_822, 0.042)
+    assert (found["alone_or_0_0"], found["far_from_their_country"]) == (0, 5)
     names = {row["id"]: row["name"] for row in real_rows}
     assert sorted(names[wrong] for wrong in found["examples"]) == [
         "Goat Island Brewing",
