@@ -23,7 +23,7 @@ from pyspark.sql.connect.client import DefaultChannelBuilder
 
 from brewery_assets.aws import Aws, one_line, why
 from brewery_assets.settings import SettingsError
-from brewery_assets.spark_engines import NoAnswerError, first_answer, release
+from brewery_assets.spark_sessions import NoAnswerError, first_answer, release
 
 STARTING = timedelta(minutes=15)  # an application that must come up itself takes minutes
 POLL = 2.0  # seconds between two looks

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableIterator
 
-from brewery_assets import spark_engines
+from brewery_assets import spark_sessions
 from brewery_assets.spark import Spark
 from brewery_assets_tests.conftest import Pipeline, failure_of
 from brewery_assets_tests.spark_servers import require_java
@@ -184,7 +184,7 @@ class Hung(grpc.GenericRpcHandler):
 def test_a_server_that_takes_calls_and_never_answers_is_given_up(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spark_engines, "ANSWERING", 1.0)
+    monkeypatch.setattr(spark_sessions, "ANSWERING", 1.0)
     hung = Hung()
     server = grpc.server(ThreadPoolExecutor(4), handlers=[hung])
     pipeline.spark_remote = f"sc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

@@ -22,7 +22,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql.connect.client.retries import DefaultPolicy
 
 from brewery_assets import spark as spark_module
-from brewery_assets import spark_emr, spark_engines
+from brewery_assets import spark_emr, spark_sessions
 from brewery_assets.aws import Aws
 from brewery_assets.settings import Settings, SettingsError
 from brewery_assets.spark import Emr, Spark
@@ -278,7 +278,7 @@ def test_a_run_that_is_called_off_while_it_waits_terminates_the_session_at_once(
 def test_an_endpoint_that_never_answers_is_given_up_and_the_session_terminated(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spark_engines, "ANSWERING", 1.0)
+    monkeypatch.setattr(spark_sessions, "ANSWERING", 1.0)
     before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cloud.starts_session("STARTED")
@@ -293,8 +293,8 @@ def test_an_endpoint_that_never_answers_is_given_up_and_the_session_terminated(
 def test_a_session_whose_endpoint_is_gone_is_terminated_at_once(
     spark: Spark, cloud: Cloud, sail: grpc.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spark_engines, "RELEASING", 1.0)
-    monkeypatch.setattr(spark_engines, "PATIENCE", DefaultPolicy(max_retries=3))
+    monkeypatch.setattr(spark_sessions, "RELEASING", 1.0)
+    monkeypatch.setattr(spark_sessions, "PATIENCE", DefaultPolicy(max_retries=3))
     cloud.starts_session("STARTED")
     with serving(Gateway(sail, ONE)) as port:
         cloud.gives(ONE, port=port)
@@ -312,7 +312,7 @@ def test_a_session_is_terminated_even_while_its_start_hangs(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_module, "STOPPING", 0.2)
-    monkeypatch.setattr(spark_engines, "ANSWERING", 3.0)
+    monkeypatch.setattr(spark_sessions, "ANSWERING", 3.0)
     cloud.starts_session("STARTED")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cloud.gives(ONE, port=silent.getsockname()[1])

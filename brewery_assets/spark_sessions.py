@@ -1,0 +1,84 @@
+"""Spark Connect sessions that answer in time and end for good; PySpark sees to neither."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import suppress
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql.connect.client import DefaultChannelBuilder
+from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+ANSWERING = 15.0  # seconds for the first answer of Spark
+RELEASING = 10.0  # seconds for its last
+# PySpark's own goes on asking a server that is gone for ten minutes, this one for one.
+PATIENCE = DefaultPolicy(max_retries=9, max_backoff=10_000)
+
+
+class NoAnswerError(RuntimeError):
+    """A server takes connections and says nothing."""
+
+
+def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
+    """A session, once its server has answered; PySpark would wait without end.
+
+    Raises:
+        NoAnswerError: after ANSWERING seconds.
+    """
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as SparkSession.builder.remote says it
+    session: Any = ConnectSession.builder.channelBuilder(channel).create()
+    session.client.set_retry_policies([PATIENCE])
+    try:
+        within(ANSWERING, lambda: session.version)
+    except BaseException as error:
+        session.release_session_on_close = False  # nobody there to be asked
+        session.stop()
+        if isinstance(error, TookTooLong):
+            raise NoAnswerError(f"no answer within {ANSWERING:.0f} seconds") from None
+        raise
+    found: SparkSession = session
+    return found
+
+
+def near(session: Any) -> SparkSession:
+    """A session on this machine, where no connection has to be taken up again.
+
+    Without that PySpark needs no threads to acknowledge results, on which PySpark 4.1 can lock
+    itself up when Python's collector comes at a bad moment (SPARK-55362, SPARK-55406).
+    """
+    session.client.disable_reattachable_execute()
+    session.client.set_retry_policies([PATIENCE])
+    found: SparkSession = session
+    return found
+
+
+def release(session: Any) -> None:
+    """Lets a server forget a Spark Connect session; one that is gone is not waited for."""
+    if session is None:
+        return
+    session.client.set_retry_policies([])
+    with suppress(TookTooLong):
+        within(RELEASING, session.stop)
+    # PySpark closes it again when it is collected, and with it what other sessions use
+    # (SPARK-55362).
+    session.client.close = lambda: None
+
+
+def within(seconds: float, call: Callable[[], Any]) -> None:
+    """Calls, and waits no longer than that: TookTooLong."""
+    ended: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    threading.Thread(target=run, name="spark server", daemon=True).start()
+    ended.result(timeout=seconds)
