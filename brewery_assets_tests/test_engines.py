@@ -3,11 +3,11 @@
 import json
 import os
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -75,7 +75,7 @@ def content(pipeline: Pipeline, table: str) -> Content:
     columns = set()
     for file in manifest.files:
         found = pipeline.lake.storage.read(f"{manifest.folder}/{file.path}")
-        schema = pq.read_schema(BytesIO(found))
+        schema = pq.read_schema(pa.BufferReader(found))
         columns.add(tuple(f"{field.name} {field.type}" for field in schema))
     rows = [json.dumps(row, sort_keys=True) for row in pipeline.rows(table)]
     folders = {file.path.rpartition("/")[0] for file in manifest.files}

@@ -3,9 +3,9 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from io import BytesIO
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from brewery_assets.gold import GOLD
@@ -24,8 +24,11 @@ def summary_of(lake: Lake) -> str:
     types: Counter[str] = Counter()
     gold = manifests[-1]
     for file in gold.files:
-        content = lake.storage.read(f"{gold.folder}/{file.path}")
-        for row in pq.read_table(BytesIO(content)).to_pylist():
+        content = pa.BufferReader(lake.storage.read(f"{gold.folder}/{file.path}"))
+        # In this thread alone: one of Arrow's that lets go of Python's bytes when Python is just
+        # ending brings the process down.
+        table = pq.ParquetFile(content, pre_buffer=False).read(use_threads=False)
+        for row in table.to_pylist():
             place = f"{row['country_name'] or 'no country'} / {row['state_name'] or 'no state'}"
             places[place] += row["brewery_count"]
             types[row["brewery_type"]] += row["brewery_count"]
