@@ -1,6 +1,7 @@
 """What the tests share: the demo API, a lake in a temporary folder, and a run of the pipeline."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ from demo.server import DemoApi
 
 LAYERS = ("bronze_breweries", "silver_breweries", "rejected_breweries", "gold_brewery_counts")
 SETTINGS = {name.upper() for name in Settings.model_fields}
+
+
+# What a script starts in the background ignores Ctrl-C, and so do its children: `dagster dev`, say.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
