@@ -1,7 +1,8 @@
 """The audits of all layers: which rules each has, and what looks at it."""
 
-from brewery_assets import checks_bronze, checks_gold, checks_silver
+from brewery_assets import checks_bronze, checks_changes, checks_gold, checks_silver
 from brewery_assets.audit import audit_of
+from brewery_assets.changes import CHANGES
 from brewery_assets.gold import GOLD
 from brewery_assets.silver import REJECTED, SILVER
 
@@ -15,4 +16,5 @@ AUDITS = [
         published_with_it=[REJECTED.name],
     ),
     audit_of(GOLD.name, checks_gold.RULES, checks_gold.look, reads="parquet_snapshots"),
+    audit_of(CHANGES.name, checks_changes.RULES, checks_changes.look, reads="parquet_snapshots"),
 ]

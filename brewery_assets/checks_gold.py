@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from brewery_assets.audit import Outcome, Rule
 from brewery_assets.checks_bronze import counts_match_source
+from brewery_assets.checks_columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.gold import KEY
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.silver import SILVER
@@ -20,6 +21,7 @@ RULES = {
     "counts_match_source": Rule(
         "There are as many breweries of each type and country as the source says.", blocking=False
     ),
+    "columns_as_before": COLUMNS_AS_BEFORE,
 }
 Counts = dict[str, Counter[str]]
 
@@ -83,4 +85,5 @@ def look(resources: Any, gold: Manifest) -> dict[str, Outcome]:
         "counts_add_up": counts_add_up(counts, counted(tables.read(silver), "1")[0], silver.rows),
         "one_row_per_key": one_row_per_key(gold.rows, keys),
         "counts_match_source": counts_match_source(source, (bronze.source or {})["meta_after"]),
+        "columns_as_before": columns_as_before(gold, lake.previous(gold)),
     }

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from brewery_assets.audit import Outcome, Rule
 from brewery_assets.checks_bronze import EXAMPLES
+from brewery_assets.checks_columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.places import alias_slugs
 from brewery_assets.silver import REJECTED
@@ -36,6 +37,7 @@ RULES = {
         blocking=False,
     ),
     "nothing_was_rejected": Rule("Each line of bronze is a brewery.", blocking=False),
+    "columns_as_before": COLUMNS_AS_BEFORE,
 }
 
 
@@ -224,6 +226,7 @@ def look(resources: Any, silver: Manifest) -> dict[str, Outcome]:
         ),
         "coordinates_are_plausible": coordinates_are_plausible(frame, found),
         "nothing_was_rejected": nothing_was_rejected(rejected.rows, bronze.rows),
+        "columns_as_before": columns_as_before(silver, previous),
     }
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 from brewery_assets.automation import run_pipeline_brewery
 from brewery_assets.aws import Aws
 from brewery_assets.bronze import bronze_breweries
+from brewery_assets.changes import CHANGES, gold_brewery_changes
 from brewery_assets.checks import AUDITS
 from brewery_assets.gold import GOLD, gold_brewery_counts
 from brewery_assets.io_managers import json_lines_snapshots, parquet_snapshots
@@ -19,7 +20,12 @@ from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_brewerie
 from brewery_assets.source import OpenBreweryDB
 from brewery_assets.spark import Emr, Spark
 
-ASSETS = [bronze_breweries, silver_and_rejected_breweries, gold_brewery_counts]
+ASSETS = [
+    bronze_breweries,
+    silver_and_rejected_breweries,
+    gold_brewery_counts,
+    gold_brewery_changes,
+]
 
 
 def resources_of(settings: Settings) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         ),
         "limits": Limits(rows_lost_percent=settings.rows_lost_percent),
         "json_lines_snapshots": json_lines_snapshots,
-        "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD),
+        "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD, CHANGES),
     }
 
 

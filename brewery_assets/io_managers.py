@@ -15,7 +15,7 @@ from brewery_assets.lake_manifest import Manifest
 from brewery_assets.runs import is_over
 from brewery_assets.source_reader import Reading
 from brewery_assets.spark import Spark
-from brewery_assets.tables import Table, empty, text
+from brewery_assets.tables import Table, Versions, empty, text
 
 CODEC = "zstd"
 BRONZE_SCHEMA = StructType([text("line", "One record as JSON, as the API served it.")])
@@ -59,7 +59,10 @@ class SnapshotIOManager(dg.IOManager):
         seconds = time.monotonic() - started
         origins = [dep.asset_key.path[-1] for dep in context.asset_spec.deps]
         made_from = {origin: self.lake.reading(origin).snapshot for origin in origins}
-        draft = self.lake.stage(folder, made_from=made_from, **written.facts)
+        compared = self.lake.compared(name)
+        draft = self.lake.stage(
+            folder, made_from=made_from, compared_with=compared, **written.facts
+        )
         context.add_output_metadata(
             {
                 "dagster/row_count": draft.rows,
@@ -69,12 +72,18 @@ class SnapshotIOManager(dg.IOManager):
                 "files": len(draft.files),
                 "seconds_to_write": round(seconds, 2),
                 **{f"made_from/{origin}": snapshot for origin, snapshot in made_from.items()},
+                **{f"compared_with/{origin}": older for origin, older in compared.items()},
                 **written.shown,
             }
         )
 
-    def load_input(self, context: dg.InputContext) -> DataFrame:
-        return self.read(self.lake.reading(context.asset_key.path[-1], self.read_snapshot))
+    def load_input(self, context: dg.InputContext) -> DataFrame | Versions:
+        layer = context.asset_key.path[-1]
+        now = self.read(self.lake.reading(layer, self.read_snapshot))
+        if not (reader := context.definition_metadata.get("since")):
+            return now
+        before = self.lake.since(layer, reader)
+        return Versions(now, self.read(before) if before else None)
 
 
 class JsonLinesSnapshots(SnapshotIOManager):
@@ -86,8 +95,12 @@ class JsonLinesSnapshots(SnapshotIOManager):
         self.lake.storage.write(f"{folder}/{self.FILE}", value.content)
         source = {**value.facts, "sha256": value.sha256}
         shown = ("verified", "requests", "retries", "duplicates_dropped", "sha256")
+        columns = {
+            name: " or ".join(sorted({*kinds} - {"null"})) or "null"
+            for name, kinds in source["fields"].items()
+        }
         return Written(
-            {"rows": len(value.lines), "codec": "none", "source": source},
+            {"rows": len(value.lines), "codec": "none", "columns": columns, "source": source},
             {f"source/{name}": source[name] for name in shown},
         )
 
@@ -118,23 +131,23 @@ class ParquetSnapshots(SnapshotIOManager):
             rows = rows.repartition(*table.partition_by)
         writer = rows.write.option("compression", CODEC).partitionBy(*table.partition_by)
         writer.parquet(path)
-        look = table.look(self._frame(table, path))  # what is there, not what was asked for
+        look = table.look(self._frame(table.schema, path))  # what is there, not what was asked for
         shown = {
             "dagster/column_schema": table.column_schema(),
             "dagster/column_lineage": table.column_lineage(),
             "preview": dg.MetadataValue.md(look.preview),
         }
-        return Written({"rows": look.rows, "codec": CODEC}, shown)
+        return Written({"rows": look.rows, "codec": CODEC, "columns": table.types}, shown)
 
     def read(self, manifest: Manifest) -> DataFrame:
-        table = self.tables[manifest.layer]
+        schema = self.tables[manifest.layer].schema_of(manifest.columns)
         if manifest.rows == 0:
-            return empty(self.spark.spark_session, table.schema)
-        return self._frame(table, self.lake.storage.uri(manifest.folder))
+            return empty(self.spark.spark_session, schema)
+        return self._frame(schema, self.lake.storage.uri(manifest.folder))
 
-    def _frame(self, table: Table, path: str) -> DataFrame:
+    def _frame(self, schema: StructType, path: str) -> DataFrame:
         # Without the schema Spark would read state=44 as a number.
-        frame: DataFrame = self.spark.spark_session.read.schema(table.schema).parquet(path)
+        frame: DataFrame = self.spark.spark_session.read.schema(schema).parquet(path)
         return frame
 
 

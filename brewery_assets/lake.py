@@ -40,11 +40,12 @@ class Lake(dg.ConfigurableResource[None]):
     _reading: dict[str, Manifest] = PrivateAttr(default_factory=dict)
     _wrote: dict[str, str] = PrivateAttr(default_factory=dict)
     _name: str | None = PrivateAttr(default=None)
+    _since: dict[tuple[str, str], Manifest | None] = PrivateAttr(default_factory=dict)
     _known: dict[str, Manifest] = PrivateAttr(default_factory=dict)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""
-        self._reading, self._wrote, self._name = {}, {}, None
+        self._reading, self._since, self._wrote, self._name = {}, {}, {}, None
         if not is_over(context):
             self.storage.prepare()
         if context.run is None or context.instance is None:
@@ -128,10 +129,35 @@ class Lake(dg.ConfigurableResource[None]):
         """
         known = self._reading.get(layer)
         if known is None or snapshot not in (None, known.snapshot):
-            chosen = self._chosen(layer, snapshot)
-            self._verify(chosen)
-            self._reading[layer] = chosen
+            self._reading[layer] = self._verified(self._chosen(layer, snapshot))
         return self._reading[layer]
+
+    def since(self, layer: str, reader: str) -> Manifest | None:
+        """The older snapshot that another layer, `reader`, compares with what this run reads.
+
+        It is the one up to which that layer has compared before, so that nothing between two of
+        its snapshots is left out, or else the previous one; None when there is nothing older.
+        """
+        if (reader, layer) not in self._since:
+            self._since[reader, layer] = self._chosen_since(layer, reader)
+        return self._since[reader, layer]
+
+    def _chosen_since(self, layer: str, reader: str) -> Manifest | None:
+        now = self.reading(layer)
+        for name in self.published(reader):
+            compared = self.manifest(reader, name).made_from.get(layer, "")
+            if compared < now.snapshot and self._is_published(layer, compared):
+                return self._verified(self.manifest(layer, compared))
+        previous = self.previous(now)
+        return previous and self._verified(previous)
+
+    def compared(self, reader: str) -> dict[str, str]:
+        """For each layer that `reader` looked back from in this run, the older snapshot."""
+        return {
+            layer: before.snapshot
+            for (by, layer), before in self._since.items()
+            if by == reader and before
+        }
 
     def _chosen(self, layer: str, snapshot: str | None) -> Manifest:
         if snapshot:
@@ -147,13 +173,14 @@ class Lake(dg.ConfigurableResource[None]):
             raise LakeError(f"{self.uri} has no published {layer}: materialize it first")
         return newest
 
-    def _verify(self, manifest: Manifest) -> None:
+    def _verified(self, manifest: Manifest) -> Manifest:
         """An engine reads a folder as it finds it, and an empty one as no rows."""
         if self._data_files(manifest.folder) != manifest.files:
             raise LakeError(
                 f"{self.storage.uri(manifest.folder)}: the files are not those of its "
                 f"{MANIFEST}; put them back, or delete the {MANIFEST} to read an older snapshot"
             )
+        return manifest
 
     def _is_published(self, layer: str, snapshot: str) -> bool:
         return self.storage.exists(f"{folder_of(layer, snapshot)}/{MANIFEST}")

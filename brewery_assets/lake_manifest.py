@@ -23,7 +23,9 @@ class Manifest(BaseModel, frozen=True):
         rows: records in it.
         files: path below the snapshot and size in bytes of each file.
         codec: how the files are compressed.
+        columns: their types by name; of bronze, the fields and their JSON types.
         made_from: for each layer it was made from, the snapshot.
+        compared_with: for each of those that it looks back from, the older snapshot.
         checks: name, outcome and numbers of each check that it passed.
         source: of bronze, what the source said and how it was read.
     """
@@ -35,7 +37,9 @@ class Manifest(BaseModel, frozen=True):
     rows: int
     files: list[StoredFile]
     codec: str
+    columns: dict[str, str] = {}
     made_from: dict[str, str] = {}
+    compared_with: dict[str, str] = {}
     checks: list[dict[str, Any]] = []
     source: dict[str, Any] | None = None
 

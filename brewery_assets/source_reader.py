@@ -16,6 +16,7 @@ from logging import Logger
 from typing import Any
 
 from brewery_assets.source_http import Fetcher, RefusedError, SourceError
+from brewery_assets.source_profile import profile_of
 from brewery_assets.source_records import Record, split_page
 
 PAGE_SIZE = 200
@@ -60,7 +61,8 @@ class Reading:
     Attributes:
         lines: one record a line as JSON, as served, sorted by identity, each identity once.
         facts: what the source said and how it was read: both metas, `verified`, `missing`,
-            pages, passes, requests, retries, duplicates dropped, first and last request (UTC).
+            pages, passes, requests, retries, duplicates dropped, first and last request (UTC), and
+            of the records `distinct`, `counts` and `fields` (see `source_profile.Profile`).
     """
 
     lines: list[str]
@@ -100,7 +102,7 @@ class Reader:
 
     def _begin_anew(self, totals: Totals | None) -> None:
         self.totals = totals
-        self.records: dict[tuple[str, int], str] = {}
+        self.records: dict[tuple[str, int], Record] = {}
         self.pages = 0
         self.duplicates = 0
 
@@ -218,7 +220,7 @@ class Reader:
         seen |= new
         self.pages += 1
         self.duplicates += len(page) - len(new)
-        self.records.update(page)
+        self.records.update((record.identity, record) for record in page)
         return len(new)
 
     def _reading(self, doubt: str | None) -> Reading:
@@ -226,7 +228,7 @@ class Reader:
             self.log.warning(f"{self.url}: {doubt}; the snapshot says verified: false")
         meta = self.totals.as_json() if self.totals else None
         return Reading(
-            lines=[line for _, line in sorted(self.records.items())],
+            lines=[record.line for _, record in sorted(self.records.items())],
             facts={
                 "url": self.url,
                 "verified": doubt is None,
@@ -242,6 +244,8 @@ class Reader:
                 "duplicates_dropped": self.duplicates,
                 "first_request_at": self.began,
                 "last_request_at": _now(),
+                "distinct": len(self.records),
+                **profile_of(record.facts for record in self.records.values())._asdict(),
             },
         )
 

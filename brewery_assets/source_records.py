@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
+from brewery_assets.source_profile import Facts, facts_of
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 _LINE_BREAKS = str.maketrans("\r\n", "  ")  # between tokens only: JSON escapes them inside text
 _ESCAPE = re.compile(
@@ -19,10 +21,12 @@ class Record(NamedTuple):
         identity: the id and 0; of a record without one its whole text, and how many of that text
             stand on its page up to it (those are different records).
         line: its JSON text as served, in one line.
+        facts: what the checks ask of it.
     """
 
     identity: tuple[str, int]
     line: str
+    facts: Facts
 
 
 def split_page(text: str) -> list[Record]:
@@ -41,6 +45,7 @@ def split_page(text: str) -> list[Record]:
     at = _skip(text, at + 1)
     records: list[Record] = []
     anonymous: Counter[str] = Counter()
+    known: dict[Facts, Facts] = {}  # most records of a page have the same fields
     while not text.startswith("]", at):
         if records:
             if not text.startswith(",", at):
@@ -48,11 +53,13 @@ def split_page(text: str) -> list[Record]:
             at = _skip(text, at + 1)
         value, end = decoder.raw_decode(text, at)
         line = _ESCAPE.sub(_whole, text[at:end].translate(_LINE_BREAKS))
+        facts = facts_of(value)
+        facts = known.setdefault(facts, facts)
         if found := id_of(value):
-            records.append(Record((found, 0), line))
+            records.append(Record((found, 0), line, facts))
         else:
             anonymous[line] += 1
-            records.append(Record((line, anonymous[line]), line))
+            records.append(Record((line, anonymous[line]), line, facts))
         at = _skip(text, end)
     if _skip(text, at + 1) != len(text):
         raise ValueError("text after the JSON array")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import dagster as dg
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, StringType, StructField, StructType
 
 
 def column(name: str, kind: DataType, description: str) -> StructField:
@@ -26,6 +26,13 @@ class Look(NamedTuple):
 
     rows: int
     preview: str
+
+
+class Versions(NamedTuple):
+    """A table as it is, and as it was before; None when there is nothing older."""
+
+    now: DataFrame
+    before: DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,20 @@ class Table:
         """Names, in the schema's order."""
         return list(self.schema.fieldNames())
 
+    @property
+    def types(self) -> dict[str, str]:
+        """For each column its type, as Spark writes it."""
+        return {field.name: field.dataType.simpleString() for field in self.schema.fields}
+
+    def schema_of(self, columns: Mapping[str, str]) -> StructType:
+        """Of a snapshot with the given columns, the part that an older version wrote like today's.
+
+        What it lacks would be read as nulls, and what has another type not at all.
+        """
+        return StructType(
+            [f for f in self.schema.fields if columns.get(f.name) == self.types[f.name]]
+        )
+
     def column_schema(self) -> dg.TableSchema:
         """The schema as Dagster shows it."""
         return dg.TableSchema(
@@ -73,7 +94,13 @@ class Table:
 def empty(spark: SparkSession, schema: StructType) -> DataFrame:
     """No rows of a schema; `createDataFrame` would not do: a Spark 3.5 server refuses it."""
     # Not F.lit(None): Sail takes a literal for one value, and its count_distinct of no rows is 1.
-    return spark.range(0).select(*(F.col("id").cast(f.dataType).alias(f.name) for f in schema))
+    return spark.range(0).select(*(_no_value(f.dataType).alias(f.name) for f in schema))
+
+
+def _no_value(kind: DataType) -> Column:
+    if isinstance(kind, ArrayType):  # no number can be cast to one
+        return F.from_json(F.col("id").cast("string"), kind.simpleString())
+    return F.col("id").cast(kind)
 
 
 def small(spark: SparkSession, rows: Sequence[Mapping[str, Any]], schema: StructType) -> DataFrame:

@@ -1,9 +1,10 @@
 """The audits: what they find, and that nothing is published past them."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from brewery_assets import checks_bronze, checks_gold, checks_silver
 from brewery_assets.bronze import FIELDS
 from brewery_assets.checks import AUDITS
-from brewery_assets.checks_bronze import profile
+from brewery_assets.checks_columns import columns_as_before
 from brewery_assets.definitions import ASSETS
 from brewery_assets.gold import gold_brewery_counts
+from brewery_assets.lake_manifest import Manifest
+from brewery_assets.source_profile import Profile, profile_of
+from brewery_assets.source_records import split_page
 from brewery_assets_tests.conftest import Pipeline, failure_of
 from brewery_assets_tests.scenario import GOOD, IRELAND, NOWHERE, OREGON, ROWS, UNKNOWN_FIELDS
 from demo.data import Row
@@ -32,46 +36,57 @@ def lines(*records: Any) -> bytes:
     return "".join(f"{json.dumps(record)}\n" for record in records).encode()
 
 
+def as_read(content: bytes, distinct: int) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "distinct": distinct}
+
+
+def profile(*records: Any) -> Profile:
+    return profile_of(record.facts for record in split_page(json.dumps(records)))
+
+
 A, B = {"id": "a", "name": "A"}, {"id": "b", "name": "B"}
+NO_META = {"meta_before": None, "meta_after": None, "doubt": "no /meta"}
 
 
 @pytest.mark.parametrize(
-    ("content", "source", "passes"),
+    ("content", "distinct", "source", "passes"),
     [
-        (lines(A, B), said(2), True),
-        (lines(A), said(2), False),
-        (lines(A, B), said(1), False),
-        (lines(A, {**A, "name": "again"}), said(2), False),
-        (lines(A, {**A, "name": "again"}), said(1), False),
-        (lines(A, None, None, {"name": "no id"}), said(4), True),
-        (lines(A), said(2, meta_after={"total": 1}), False),
-        (lines(A), said(2, doubt="MISSING_ROWS_ALLOWED=1", missing_allowed=1), True),
-        (lines(A), said(3, doubt="MISSING_ROWS_ALLOWED=1", missing_allowed=1), False),
-        (lines(A, B), said(1, doubt="more than /meta says"), True),
-        (lines(A), said(0, meta_before=None, meta_after=None, doubt="no /meta"), True),
-        (lines(A, A), said(0, meta_before=None, meta_after=None, doubt="no /meta"), False),
-        (b"", said(0), True),
+        (lines(A, B), 2, said(2), True),
+        (lines(A), 1, said(2), False),
+        (lines(A, B), 2, said(1), False),
+        (lines(A, {**A, "name": "again"}), 1, said(2), False),
+        (lines(A, {**A, "name": "again"}), 1, said(1), False),
+        (lines(A), 1, said(2, meta_after={"total": 1}), False),
+        (lines(A), 1, said(2, doubt="MISSING_ROWS_ALLOWED=1", missing_allowed=1), True),
+        (lines(A), 1, said(3, doubt="MISSING_ROWS_ALLOWED=1", missing_allowed=1), False),
+        (lines(A, B), 2, said(1, doubt="more than /meta says"), True),
+        (lines(A), 1, said(0, **NO_META), True),
+        (lines(A, A), 1, said(0, **NO_META), False),
+        (b"", 0, said(0), True),
     ],
 )
 def test_bronze_is_complete_when_its_distinct_ids_are_what_both_metas_say(
-    content: bytes, source: dict[str, Any], passes: bool
+    content: bytes, distinct: int, source: dict[str, Any], passes: bool
 ) -> None:
-    assert checks_bronze.complete_against_source(profile(content), source).passed is passes
+    outcome = checks_bronze.complete_against_source(content, source | as_read(content, distinct))
+    assert outcome.passed is passes
+    assert outcome.numbers["distinct_ids"] == distinct
+    assert outcome.numbers["rows"] == content.count(b"\n")
 
 
-def test_ids_that_stand_twice_in_bronze_are_named() -> None:
-    outcome = checks_bronze.complete_against_source(profile(lines(A, B, B, A)), said(4))
-    assert outcome.numbers["examples"] == ["a", "b"]
-    assert (outcome.numbers["rows"], outcome.numbers["distinct_ids"]) == (4, 2)
+def test_a_file_that_is_not_what_was_read_is_not_complete() -> None:
+    source = said(2) | as_read(lines(A, B), 2)
+    outcome = checks_bronze.complete_against_source(lines(A, {**B, "name": "C"}), source)
+    assert not outcome.passed
+    assert outcome.numbers["file_is_as_read"] is False
 
 
 def test_counts_that_differ_from_what_the_source_says_are_named() -> None:
     found = profile(
-        lines(
-            {"id": 1, "brewery_type": "micro", "country": "Italy"},
-            {"id": 2, "brewery_type": "micro", "country": None},
-            {"id": 3, "brewery_type": "nano", "country": " Italy"},
-        )
+        {"id": 1, "brewery_type": "micro", "country": "Italy"},
+        {"id": 2, "brewery_type": "micro", "country": None},
+        {"id": 3, "brewery_type": "nano", "country": " Italy"},
+        "no object",
     )
     by_type = {"micro": 2, "nano": 1}
     by_country = {"Italy": 1, " Italy": 1, "null": 1}
@@ -93,16 +108,46 @@ def test_counts_that_differ_from_what_the_source_says_are_named() -> None:
 def test_new_and_missing_fields_and_other_types_are_named() -> None:
     whole = dict.fromkeys(FIELDS, "text") | {"longitude": 1.5, "latitude": "2.5"}
     expected = checks_bronze.fields_as_expected
-    assert expected(profile(lines(whole, dict.fromkeys(FIELDS))).fields).passed
-    assert expected(profile(b"").fields).passed
+    assert expected(profile(whole, dict.fromkeys(FIELDS)).fields).passed
+    assert expected(profile().fields).passed
     changed = {**whole, "postal_code": 5, "tags": [], "latitude": True}
     del changed["phone"]
-    outcome = expected(profile(lines(changed, changed)).fields)
+    outcome = expected(profile(changed, changed).fields)
     assert not outcome.passed
     assert outcome.numbers == {
         "new": {"tags": 2},
         "missing": ["phone"],
         "of_another_type": {"latitude": {"boolean": 2}, "postal_code": {"number": 2}},
+    }
+
+
+def snapshot(**columns: str) -> Manifest:
+    return Manifest(
+        snapshot="20261122T101500Z-1a2b3c4d",
+        layer="silver_breweries",
+        run_id="",
+        created_at=datetime.now(timezone.utc),
+        rows=1,
+        files=[],
+        codec="zstd",
+        columns=columns,
+    )
+
+
+def test_columns_that_are_new_missing_or_of_another_type_are_named() -> None:
+    before = snapshot(id="string", phone="string", rating="number", note="null", late="string")
+    same = columns_as_before(before, before)
+    assert same.passed
+    assert columns_as_before(before, None).passed
+    now = snapshot(id="number or string", rating="number", note="string", late="null", tags="array")
+    outcome = columns_as_before(now, before)
+    assert not outcome.passed
+    assert outcome.numbers == {
+        "columns": 5,
+        "compared_with": "20261122T101500Z-1a2b3c4d",
+        "new": {"tags": "array"},
+        "missing": {"phone": "string"},
+        "of_another_type": {"id": {"before": "string", "now": "number or string"}},
     }
 
 
@@ -176,19 +221,22 @@ def numbers_of(run: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
 
 
 WARNINGS = {
-    "bronze_breweries": {"counts_match_source", "fields_as_expected"},
+    "bronze_breweries": {"counts_match_source", "fields_as_expected", "columns_as_before"},
     "silver_breweries": {
         "brewery_types_are_known",
         "places_are_known",
         "coordinates_are_plausible",
         "nothing_was_rejected",
+        "columns_as_before",
     },
-    "gold_brewery_counts": {"counts_match_source"},
+    "gold_brewery_counts": {"counts_match_source", "columns_as_before"},
+    "gold_brewery_changes": {"columns_as_before"},
 }
 BLOCKING = {
     "bronze_breweries": {"complete_against_source", "row_count_is_plausible"},
     "silver_breweries": {"rows_are_conserved", "ids_are_unique", "required_columns_are_filled"},
     "gold_brewery_counts": {"counts_add_up", "one_row_per_key"},
+    "gold_brewery_changes": {"changes_add_up", "one_row_per_brewery"},
 }
 
 
@@ -303,7 +351,41 @@ def test_the_manifest_keeps_what_was_checked(pipeline: Pipeline) -> None:
         "places_are_known": True,
         "coordinates_are_plausible": False,
         "nothing_was_rejected": False,
+        "columns_as_before": True,
     }
+
+
+def test_a_field_that_the_source_drops_or_adds_is_named_once(pipeline: Pipeline) -> None:
+    pipeline.api.rows[:] = [{**row, "founded": 1990} for row in GOOD]
+    first = numbers_of(pipeline.run())["bronze_breweries.columns_as_before"]
+    assert first["compared_with"] == "nothing"
+    before = pipeline.newest("bronze_breweries")
+    assert before.columns["founded"] == "number"
+    assert before.columns["longitude"] == "number or string"
+    pipeline.api.rows[:] = [{**row, "founded": "1990", "size": 1} for row in GOOD]
+    run = pipeline.run()
+    assert not results_of(run)["bronze_breweries.columns_as_before"].passed
+    found = numbers_of(run)["bronze_breweries.columns_as_before"]
+    assert found["compared_with"] == before.snapshot
+    assert found["new"] == {"size": "number"}
+    assert found["missing"] == {}
+    assert found["of_another_type"] == {"founded": {"before": "number", "now": "string"}}
+    assert results_of(pipeline.run())["bronze_breweries.columns_as_before"].passed
+
+
+def test_a_column_that_an_older_version_wrote_otherwise_is_named_and_not_read(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.run()
+
+    def older(_: Path, manifest: dict[str, Any]) -> None:
+        del manifest["columns"]["phone"]
+        manifest["columns"]["longitude"] = "string"
+
+    tampered(pipeline, "silver_breweries", older)
+    found = numbers_of(pipeline.run())["silver_breweries.columns_as_before"]
+    assert found["new"] == {"phone": "string"}
+    assert found["of_another_type"] == {"longitude": {"before": "string", "now": "double"}}
 
 
 def tampered(

@@ -211,6 +211,7 @@ def look_at_the_lineage(ui: str) -> None:
         "silver_breweries": ["bronze_breweries"],
         "rejected_breweries": ["bronze_breweries"],
         "gold_brewery_counts": ["silver_breweries"],
+        "gold_brewery_changes": ["silver_breweries"],
     }
     for node in nodes.values():
         assert node["groupName"] == "breweries"

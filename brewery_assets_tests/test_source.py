@@ -92,14 +92,21 @@ def test_the_facts_say_what_the_source_said_and_how_it_was_read(of_1050: DemoApi
         datetime.fromisoformat(facts.pop(f"{which}_request_at")) for which in ("first", "last")
     )
     assert before - timedelta(seconds=1) < first <= last <= after
+    counts, fields = facts.pop("counts"), facts.pop("fields")
     for which in ("meta_before", "meta_after"):
         meta = facts.pop(which)
+        assert counts == {group: meta[group] for group in ("by_country", "by_type")}
         assert list(meta) == ["total", "by_state", "by_country", "by_type"]
         assert (
             {sum(meta[groups].values()) for groups in list(meta)[1:]} == {meta["total"]} == {1050}
         )
+    assert set(fields) == set(of_1050.rows[0])
+    assert fields["id"] == {"string": 1050}
+    located = sum(row["longitude"] is not None for row in of_1050.rows)
+    assert fields["longitude"] == {"number": located, "null": 1050 - located}
     assert facts == {
         "url": of_1050.url,
+        "distinct": 1050,
         "verified": True,
         "doubt": None,
         "missing": 0,

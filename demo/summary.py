@@ -8,21 +8,22 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from brewery_assets.changes import CHANGES
 from brewery_assets.gold import GOLD
 from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.silver import REJECTED, SILVER
 
-LAYERS = ("bronze_breweries", SILVER.name, REJECTED.name, GOLD.name)
+LAYERS = ("bronze_breweries", SILVER.name, REJECTED.name, GOLD.name, CHANGES.name)
 PLACES = 10
 
 
 def summary_of(lake: Lake) -> str:
     """The newest snapshot of each layer, the largest places, the types, and what to type next."""
-    manifests = [manifest for layer in LAYERS if (manifest := lake.newest(layer))]
+    newest = {layer: manifest for layer in LAYERS if (manifest := lake.newest(layer))}
     places: Counter[str] = Counter()
     types: Counter[str] = Counter()
-    gold = manifests[-1]
+    gold = newest[GOLD.name]
     for file in gold.files:
         content = pa.BufferReader(lake.storage.read(f"{gold.folder}/{file.path}"))
         # In this thread alone: one of Arrow's that lets go of Python's bytes when Python is just
@@ -41,7 +42,7 @@ def summary_of(lake: Lake) -> str:
             "",
             f"Published as snapshot {gold.snapshot}:",
             "",
-            *_layers(lake, manifests),
+            *_layers(lake, [*newest.values()]),
             "",
             *(f"  {a:{width}}{b}".rstrip() for a, b in zip(left, right, strict=True)),
             "",

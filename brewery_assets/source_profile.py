@@ -1,0 +1,69 @@
+"""What the records hold, as far as the checks ask; noted while a page is taken apart anyway."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+JSON_TYPES = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+GROUPS = {"by_type": "brewery_type", "by_country": "country"}  # as /meta names them
+
+
+class Facts(NamedTuple):
+    """Of one record.
+
+    Attributes:
+        groups: the values that `/meta` counts by, as served; None for what is no text.
+        names: of its fields.
+        types: their types in Python.
+    """
+
+    groups: tuple[str | None, ...]
+    names: tuple[str, ...]
+    types: tuple[type, ...]
+
+
+def facts_of(value: Any) -> Facts:
+    """Of a decoded record; one that is no object has no fields."""
+    if not isinstance(value, dict):
+        return Facts((None,) * len(GROUPS), (), ())
+    found = (value.get(field) for field in GROUPS.values())
+    return Facts(
+        # Few values come again and again: one copy of each is kept, not one a record.
+        tuple(sys.intern(text) if isinstance(text, str) else None for text in found),
+        tuple(value),
+        tuple(map(type, value.values())),
+    )
+
+
+class Profile(NamedTuple):
+    """Of many records.
+
+    Attributes:
+        counts: for `by_type` and `by_country`, records by value as served; nulls are left out.
+        fields: for each field, records by the JSON type that it has in them.
+    """
+
+    counts: dict[str, Counter[str]]
+    fields: dict[str, Counter[str]]
+
+
+def profile_of(records: Iterable[Facts]) -> Profile:
+    """The facts of all records, added up."""
+    counts: dict[str, Counter[str]] = {group: Counter() for group in GROUPS}
+    fields: dict[str, Counter[str]] = {}
+    for facts, times in Counter(records).items():
+        for group, value in zip(GROUPS, facts.groups, strict=True):
+            if value is not None:
+                counts[group][value] += times
+        for name, kind in zip(facts.names, facts.types, strict=True):
+            fields.setdefault(name, Counter())[JSON_TYPES[kind]] += times
+    return Profile(counts, fields)
