@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help demo run_test test lint run_pipeline dev s3 spark_connect spark_3_5 install_dependencies benchmark lock clean
+.PHONY: help demo run_test test lint run_pipeline audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ help: ## list the targets
 demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled data, into lake/
 	@$(BIN)/python -m demo.run
 
-run_test: $(VENV)/installed ## lint, check types and run every test
+run_test: $(VENV)/expectations ## lint, check types and run every test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
 
@@ -26,6 +26,9 @@ lint: $(VENV)/installed ## check format, style and types
 
 run_pipeline: $(VENV)/installed ## the job once, against the live API or BREWERY_API_URL
 	@$(BIN)/dg launch --job run_pipeline_brewery
+
+audit_silver: $(VENV)/expectations ## silver against its Great Expectations; HTML in <lake>/data_docs/
+	@$(BIN)/dg launch --job audit_silver
 
 dev: $(VENV)/installed ## the Dagster UI with its daemon, on http://127.0.0.1:3000
 	@$(BIN)/dg dev --host 127.0.0.1
@@ -47,6 +50,9 @@ lock: $(VENV)/installed ## the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--quiet --output-file requirements.lock
+	$(BIN)/uv pip compile --group expectations --constraint requirements.lock --universal \
+		--python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-header --quiet --output-file requirements-expectations.lock
 	echo "pyspark==3.5.5" | $(BIN)/uv pip compile - --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--quiet --output-file requirements-spark-3.5.lock
@@ -62,6 +68,11 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/expectations: requirements-expectations.lock $(VENV)/installed
+	@echo "Installing Great Expectations into $(VENV)/ (150 MB)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r $<
 	@touch $@
 
 .spark-3.5/installed: requirements-spark-3.5.lock | $(VENV)/installed

@@ -6,11 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from brewery_assets.automation import run_pipeline_brewery
+from brewery_assets.automation import audit_silver, run_pipeline_brewery
 from brewery_assets.aws import Aws
 from brewery_assets.bronze import bronze_breweries
 from brewery_assets.changes import CHANGES, gold_brewery_changes
 from brewery_assets.checks import AUDITS
+from brewery_assets.expectations import meets_expectations
 from brewery_assets.gold import GOLD, gold_brewery_counts
 from brewery_assets.io_managers import json_lines_snapshots, parquet_snapshots
 from brewery_assets.lake import Lake
@@ -59,8 +60,8 @@ def definitions_of(settings: Settings) -> dg.Definitions:
     """Everything, under the given settings."""
     return dg.Definitions(
         assets=ASSETS,
-        asset_checks=AUDITS,
-        jobs=[run_pipeline_brewery],
+        asset_checks=[*AUDITS, meets_expectations],
+        jobs=[run_pipeline_brewery, audit_silver],
         resources=resources_of(settings),
         # One process for all steps: an interpreter and an engine for each cost most of a run.
         executor=dg.in_process_executor,

@@ -1,6 +1,7 @@
 """A lake in a bucket of Amazon S3, or of a store that speaks its protocol."""
 
 import io
+import mimetypes
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -125,7 +126,13 @@ class Bucket:
 
     def write(self, path: str, content: bytes) -> None:
         with self._explained(path):  # in parts when it is large, and complete or not there
-            self.client.upload_fileobj(io.BytesIO(content), self.bucket, self.prefix + path)
+            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"  # for browsers
+            self.client.upload_fileobj(
+                io.BytesIO(content),
+                self.bucket,
+                self.prefix + path,
+                ExtraArgs={"ContentType": kind},
+            )
 
     @retry(
         retry=retry_if_exception_type(ConflictError),
