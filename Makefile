@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help demo run_test test lint run_pipeline audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark lock clean
+.PHONY: help demo run_test test lint run_pipeline audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ install_dependencies: $(VENV)/installed ## the virtual environment .venv, exactl
 
 benchmark: $(VENV)/installed ## how fast it is, measured against what one would use instead
 	@$(BIN)/python -m benchmarks
+
+data_dictionary: $(VENV)/installed ## docs/data-dictionary.md anew, from schemas, checks and the real data
+	@$(BIN)/python -m demo.dictionary
 
 lock: $(VENV)/installed ## the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \

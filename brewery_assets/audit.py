@@ -10,13 +10,17 @@ from brewery_assets.lake_manifest import Manifest
 
 
 class Rule(NamedTuple):
-    """What a check is about, in words for everybody, and whether nothing is published without it.
+    """What a check is about.
 
-    A rule that does not block warns.
+    Attributes:
+        description: in words for everybody.
+        blocking: whether nothing is published without it; a rule that does not block warns.
+        columns: that it looks at; none when it is about the rows as a whole.
     """
 
     description: str
     blocking: bool = True
+    columns: tuple[str, ...] = ()
 
 
 class Outcome(NamedTuple):

@@ -1,20 +1,28 @@
 """The audits of all layers: which rules each has, and what looks at it."""
 
+from collections.abc import Mapping
+
 from brewery_assets import checks_bronze, checks_changes, checks_gold, checks_silver
-from brewery_assets.audit import audit_of
+from brewery_assets.audit import Rule, audit_of
 from brewery_assets.changes import CHANGES
 from brewery_assets.gold import GOLD
 from brewery_assets.silver import REJECTED, SILVER
 
+AUDITED = {
+    "bronze_breweries": checks_bronze,
+    SILVER.name: checks_silver,
+    GOLD.name: checks_gold,
+    CHANGES.name: checks_changes,
+}
+RULES: dict[str, Mapping[str, Rule]] = {name: checks.RULES for name, checks in AUDITED.items()}
 AUDITS = [
-    audit_of("bronze_breweries", checks_bronze.RULES, checks_bronze.look),
     audit_of(
-        SILVER.name,
-        checks_silver.RULES,
-        checks_silver.look,
-        reads="parquet_snapshots",
-        published_with_it=[REJECTED.name],
-    ),
-    audit_of(GOLD.name, checks_gold.RULES, checks_gold.look, reads="parquet_snapshots"),
-    audit_of(CHANGES.name, checks_changes.RULES, checks_changes.look, reads="parquet_snapshots"),
+        name,
+        checks.RULES,
+        checks.look,
+        reads=None if checks is checks_bronze else "parquet_snapshots",
+        # One step writes both, and its audit is about both.
+        published_with_it=[REJECTED.name] if name == SILVER.name else [],
+    )
+    for name, checks in AUDITED.items()
 ]

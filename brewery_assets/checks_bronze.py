@@ -14,10 +14,14 @@ from brewery_assets.lake_manifest import Manifest
 EXAMPLES = 10
 COORDINATES = ("longitude", "latitude")  # numbers or text, by version of the API
 RULES = {
-    "complete_against_source": Rule("There are as many breweries as the source says it has."),
+    "complete_against_source": Rule(
+        "There are as many breweries as the source says it has.", columns=("id",)
+    ),
     "row_count_is_plausible": Rule("There are not far fewer breweries than the last time."),
     "counts_match_source": Rule(
-        "There are as many breweries of each type and country as the source says.", blocking=False
+        "There are as many breweries of each type and country as the source says.",
+        blocking=False,
+        columns=("brewery_type", "country"),
     ),
     "fields_as_expected": Rule(
         "Each brewery has the fields that the source is known to serve, of their known types.",

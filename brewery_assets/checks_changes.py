@@ -13,9 +13,10 @@ from brewery_assets.silver import SILVER
 KINDS = ("added", "removed", "changed")
 RULES = {
     "changes_add_up": Rule(
-        "The breweries of the older snapshot, less the removed and with the added, are the newer's."
+        "The older snapshot, without the removed and with the added, has as many as the newer.",
+        columns=("change",),
     ),
-    "one_row_per_brewery": Rule("No brewery is listed twice."),
+    "one_row_per_brewery": Rule("No brewery is listed twice.", columns=("id",)),
     "columns_as_before": COLUMNS_AS_BEFORE,
 }
 

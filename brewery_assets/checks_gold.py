@@ -15,11 +15,14 @@ from brewery_assets.silver import SILVER
 
 RULES = {
     "counts_add_up": Rule(
-        "The counts add up to the rows of silver, for each country and each type too."
+        "The counts add up to the rows of silver, for each country and each type too.",
+        columns=("brewery_count",),
     ),
-    "one_row_per_key": Rule("Each country, state and brewery type is counted once."),
+    "one_row_per_key": Rule("Each country, state and brewery type is counted once.", columns=KEY),
     "counts_match_source": Rule(
-        "There are as many breweries of each type and country as the source says.", blocking=False
+        "There are as many breweries of each type and country as the source says.",
+        blocking=False,
+        columns=("country_name", "brewery_type", "brewery_count"),
     ),
     "columns_as_before": COLUMNS_AS_BEFORE,
 }

@@ -26,15 +26,22 @@ AXES = ("longitude", "latitude")
 FAR = 5.0  # standard deviations
 RULES = {
     "rows_are_conserved": Rule("Each row of bronze is in silver or among the rejected."),
-    "ids_are_unique": Rule("No two rows have the same id."),
-    "required_columns_are_filled": Rule("Each row has an id, a name, a country and a state."),
-    "brewery_types_are_known": Rule("Each brewery is of a type that is known.", blocking=False),
+    "ids_are_unique": Rule("No two rows have the same id.", columns=("id",)),
+    "required_columns_are_filled": Rule(
+        "Each row has an id, a name, a country and a state.", columns=REQUIRED
+    ),
+    "brewery_types_are_known": Rule(
+        "Each brewery is of a type that is known.", blocking=False, columns=("brewery_type",)
+    ),
     "places_are_known": Rule(
-        "Each country and state was there the last time, or among the aliases.", blocking=False
+        "Each country and state was there the last time, or among the aliases.",
+        blocking=False,
+        columns=("country", "state"),
     ),
     "coordinates_are_plausible": Rule(
         "Coordinates come in pairs, are not 0, 0 and lie near the country's other breweries.",
         blocking=False,
+        columns=AXES,
     ),
     "nothing_was_rejected": Rule("Each line of bronze is a brewery.", blocking=False),
     "columns_as_before": COLUMNS_AS_BEFORE,
