@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType, StructType
 
 from brewery_assets.audit import Outcome, Rule
 from brewery_assets.checks_bronze import EXAMPLES
@@ -14,6 +15,7 @@ from brewery_assets.checks_columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.places import alias_slugs
 from brewery_assets.silver import REJECTED
+from brewery_assets.tables import column, small, text
 
 BREWERY_TYPES = (
     *("bar", "beergarden", "brewpub", "cidery", "closed", "contract", "large", "location"),
@@ -24,6 +26,17 @@ AXES = ("longitude", "latitude")
 # Of the real data five breweries lie so far from the middle of their country, all of them wrongly:
 # four with their coordinates swapped, one without its minus sign. Alaska lies at 4.3, Hawaii at 3.
 FAR = 5.0  # standard deviations
+LEAST_DEVIATION = 0.02  # degrees: however close the others lie, ten kilometres away is not far
+BOUNDS = StructType(
+    [
+        text("country", "The country's slug."),
+        *(
+            column(f"{side}_{axis}", DoubleType(), "Degrees.")
+            for axis in AXES
+            for side in ("least", "most")
+        ),
+    ]
+)
 RULES = {
     "rows_are_conserved": Rule("Each row of bronze is in silver or among the rejected."),
     "ids_are_unique": Rule("No two rows have the same id.", columns=("id",)),
@@ -109,18 +122,30 @@ def spreads(found: Iterable[Row]) -> dict[str, Spread]:
 
 def _spread(sums: Mapping[str, float], axis: str) -> tuple[float, float]:
     mean = sums[axis] / sums["located"]
-    return mean, sqrt(max(sums[f"{axis}_squared"] / sums["located"] - mean**2, 0.0))
+    variance = sums[f"{axis}_squared"] / sums["located"] - mean**2
+    return mean, max(sqrt(max(variance, 0.0)), LEAST_DEVIATION)
 
 
-def far_off(known: Mapping[str, Spread]) -> Column:
-    """Whether a row lies far outside the other breweries of its country."""
-    far = F.lit(False)
-    for country, spread in known.items():
-        for axis in AXES:
-            mean, deviation = getattr(spread, axis)
-            away = F.abs(F.col(axis) - F.lit(mean)) > F.lit(FAR * deviation)
-            far = far | ((F.col("country") == country) & away)
-    return F.coalesce(both() & far, F.lit(False))
+def far_off(silver: DataFrame, known: Mapping[str, Spread]) -> DataFrame:
+    """The `id`s of rows that lie far outside the other breweries of their country."""
+    # A table to be joined: as one condition, a hundred countries are too deep for Spark Connect.
+    bounds = [
+        {
+            "country": country,
+            **{
+                f"{side}_{axis}": mean + sign * FAR * deviation
+                for axis, (mean, deviation) in spread._asdict().items()
+                for side, sign in (("least", -1), ("most", 1))
+            },
+        }
+        for country, spread in known.items()
+    ]
+    near = F.lit(True)
+    for axis in AXES:
+        near &= F.col(axis).between(F.col(f"least_{axis}"), F.col(f"most_{axis}"))
+    located = silver.where(both()).select("id", "country", *AXES)
+    table = small(silver.sparkSession, bounds, BOUNDS)
+    return located.join(table, "country", "inner").where(~near).select("id")
 
 
 def rows_are_conserved(bronze: int, silver: int, rejected: int) -> Outcome:
@@ -185,22 +210,23 @@ def coordinates_are_plausible(silver: DataFrame, found: list[Row]) -> Outcome:
     Args:
         found: as `groups` gives it.
     """
-    known = spreads(found)
-    strange = astray() | far_off(known)
-    rows = [
-        (row.id, row.astray)
-        for row in silver.where(strange).select("id", astray().alias("astray")).collect()
-    ]
     total = sum(row.rows for row in found)
+    alone = sum(row.astray for row in found)
+    known = spreads(found)
+    far = far_off(silver.where(~astray()), known) if known else None
+    far_rows = far.count() if far else 0
     numbers: dict[str, Any] = {
-        **_share(len(rows), total),
-        "alone_or_0_0": sum(alone for _, alone in rows),
-        "far_from_their_country": sum(not alone for _, alone in rows),
+        **_share(alone + far_rows, total),
+        "alone_or_0_0": alone,
+        "far_from_their_country": far_rows,
         "far_means": f"{FAR:g} standard deviations from the country's mean",
     }
-    if rows:
-        numbers["examples"] = sorted(found_id for found_id, _ in rows)[:EXAMPLES]
-    return Outcome(not rows, numbers)
+    examples = _ids(silver, astray()) if alone else []
+    if far and far_rows:
+        examples += [row.id for row in far.orderBy("id").limit(EXAMPLES).collect()]
+    if examples:
+        numbers["examples"] = sorted(examples)[:EXAMPLES]
+    return Outcome(not alone and not far_rows, numbers)
 
 
 def nothing_was_rejected(rejected: int, bronze: int) -> Outcome:

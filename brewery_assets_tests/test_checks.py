@@ -306,6 +306,22 @@ def test_the_real_data_passes_but_for_five_breweries_far_from_their_country(
     ]
 
 
+def test_one_far_brewery_is_found_in_each_of_many_countries(pipeline: Pipeline) -> None:
+    def brewery(country: int, number: int, **degrees: float | None) -> Row:
+        name = f"Country {country}"
+        return {**OREGON, "id": f"{country:02}-{number:02}", "country": name, **degrees}
+
+    pipeline.api.rows[:] = [  # all at one place: their deviation is none, but for rounding
+        *(brewery(c, n, longitude=c + 0.1, latitude=0.3) for c in range(70) for n in range(27)),
+        *(brewery(c, 99, longitude=c + 0.1, latitude=0.3 + c / 10) for c in range(70)),
+        brewery(70, 0, longitude=0.0, latitude=0.0),
+        *(brewery(70, n, longitude=1.0, latitude=None) for n in range(1, 4)),
+    ]
+    found = numbers_of(pipeline.run())["silver_breweries.coordinates_are_plausible"]
+    assert (found["alone_or_0_0"], found["far_from_their_country"], found["wrong"]) == (4, 68, 72)
+    assert found["examples"] == [f"{c:02}-99" for c in range(2, 12)]
+
+
 def test_a_truncated_source_is_refused_every_day_until_it_is_allowed(
     pipeline: Pipeline, real_rows: list[Row]
 ) -> None:
