@@ -213,20 +213,17 @@ def coordinates_are_plausible(silver: DataFrame, found: list[Row]) -> Outcome:
     total = sum(row.rows for row in found)
     alone = sum(row.astray for row in found)
     known = spreads(found)
-    far = far_off(silver.where(~astray()), known) if known else None
-    far_rows = far.count() if far else 0
+    far = _counted(far_off(silver.where(~astray()), known)) if known else (0, [])
     numbers: dict[str, Any] = {
-        **_share(alone + far_rows, total),
+        **_share(alone + far[0], total),
         "alone_or_0_0": alone,
-        "far_from_their_country": far_rows,
+        "far_from_their_country": far[0],
         "far_means": f"{FAR:g} standard deviations from the country's mean",
     }
-    examples = _ids(silver, astray()) if alone else []
-    if far and far_rows:
-        examples += [row.id for row in far.orderBy("id").limit(EXAMPLES).collect()]
+    examples = [*far[1], *(_ids(silver, astray()) if alone else [])]
     if examples:
         numbers["examples"] = sorted(examples)[:EXAMPLES]
-    return Outcome(not alone and not far_rows, numbers)
+    return Outcome(not examples, numbers)
 
 
 def nothing_was_rejected(rejected: int, bronze: int) -> Outcome:
@@ -268,6 +265,13 @@ def places_of(silver: Manifest) -> Iterable[tuple[str, str]]:
     for file in silver.files:
         country, state, _ = file.path.split("/")
         yield country.removeprefix("country="), state.removeprefix("state=")
+
+
+def _counted(rows: DataFrame) -> tuple[int, list[str]]:
+    """How many rows there are, and the first of their ids, from one pass."""
+    first = F.slice(F.sort_array(F.collect_list("id")), 1, EXAMPLES)
+    found = rows.agg(F.count(F.lit(1)).alias("rows"), first.alias("ids")).collect()[0]
+    return found.rows, found.ids or []
 
 
 def _ids(silver: DataFrame, wrong: Column) -> list[str]:

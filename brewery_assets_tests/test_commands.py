@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import requests
 
 from brewery_assets_tests.checkout import JOB, ROOT, Checkout
 from brewery_assets_tests.conftest import LAYERS, Pipeline
+from brewery_assets_tests.scenario import GOOD
 from demo.faults import Faults
 
 MODULE = ("-m", "brewery_assets.definitions")
@@ -272,7 +274,29 @@ def test_the_examples_of_the_readme_count_every_brewery_once(
     exit_code, said = demo[0].run(sys.executable, "-c", code)
     assert exit_code == 0, said
     assert re.search(shown, said), said
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
+
+
+def test_the_readmes_example_of_changes_shows_those_of_every_snapshot(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    (code,) = (found for found in EXAMPLES if "gold_brewery_changes" in found)
+
+    def shown() -> str:
+        command = [sys.executable, "-c", code]
+        said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        return said.stdout
+
+    pipeline.api.rows[:] = GOOD
+    pipeline.run()
+    assert not shown()
+    del pipeline.api.rows[0]
+    pipeline.run()
+    pipeline.api.rows[0] = {**GOOD[1], "city": "Elsewhere"}
+    pipeline.run()
+    removed, changed = GOOD[:2]
+    assert re.search(rf"removed.*{re.escape(removed['name'])}", shown())
+    assert re.search(rf"changed.*{re.escape(changed['name'])}.*city: \S+ → Elsewhere", shown())
 
 
 def test_the_readmes_commands_for_s3_work_as_they_are_written(
