@@ -1,6 +1,8 @@
 """gold_brewery_changes: which breweries came, went or changed from one snapshot to the next."""
 
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 
 import dagster as dg
 from pyspark.sql import Column, DataFrame, Row
@@ -49,11 +51,12 @@ def changes(now: DataFrame, before: DataFrame) -> DataFrame:
     old = before.select(*(F.col(name).alias(f"old_{name}") for name in before.columns))
     sides = new.join(old, F.col("new_id") == F.col("old_id"), how="full")
     added, removed = F.col("old_id").isNull(), F.col("new_id").isNull()
+    different = reduce(or_, map(_differs, ("id", *compared)))  # few rows, mostly: they come first
     changed = F.filter(
         F.array(*(F.when(_differs(name), _change(name)) for name in compared)),
         lambda change: change.isNotNull(),
     )
-    found = sides.select(
+    found = sides.where(different).select(
         *(
             F.when(removed, F.col(f"old_{name}")).otherwise(F.col(f"new_{name}")).alias(name)
             for name in KEPT
@@ -63,8 +66,7 @@ def changes(now: DataFrame, before: DataFrame) -> DataFrame:
         .otherwise(changed)
         .alias("changed_columns"),
     )
-    different = found.where((F.col("change") != "changed") | (F.size("changed_columns") > 0))
-    return different.select(*SCHEMA.fieldNames()).repartition(1).sortWithinPartitions("id")
+    return found.select(*SCHEMA.fieldNames()).repartition(1).sortWithinPartitions("id")
 
 
 def _differs(name: str) -> Column:

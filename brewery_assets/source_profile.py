@@ -1,5 +1,6 @@
 """What the records hold, as far as the checks ask; noted while a page is taken apart anyway."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ JSON_TYPES = {
     dict: "object",
     type(None): "null",
 }
+_HALF = re.compile("[\ud800-\udfff]")
 GROUPS = {"by_type": "brewery_type", "by_country": "country"}  # as /meta names them
 
 
@@ -63,7 +65,12 @@ def profile_of(records: Iterable[Facts]) -> Profile:
     for facts, times in Counter(records).items():
         for group, value in zip(GROUPS, facts.groups, strict=True):
             if value is not None:
-                counts[group][value] += times
+                counts[group][whole(value)] += times
         for name, kind in zip(facts.names, facts.types, strict=True):
-            fields.setdefault(name, Counter())[JSON_TYPES[kind]] += times
+            fields.setdefault(whole(name), Counter())[JSON_TYPES[kind]] += times
     return Profile(counts, fields)
+
+
+def whole(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which no UTF-8 file can hold."""
+    return _HALF.sub("\ufffd", text)

@@ -16,7 +16,7 @@ from logging import Logger
 from typing import Any
 
 from brewery_assets.source_http import Fetcher, RefusedError, SourceError
-from brewery_assets.source_profile import profile_of
+from brewery_assets.source_profile import profile_of, whole
 from brewery_assets.source_records import Record, split_page
 
 PAGE_SIZE = 200
@@ -41,7 +41,7 @@ class Totals:
             raise ValueError("no object with a total")
         try:
             groups = {
-                key: {str(name): int(rows) for name, rows in said[key].items()}
+                key: {whole(name): int(rows) for name, rows in said[key].items()}
                 for key in ("by_state", "by_country", "by_type")
                 if isinstance(said.get(key), dict)
             }

@@ -83,7 +83,8 @@ def test_the_ui_is_told_where_in_the_bucket_it_lies(pipeline_on_s3: Pipeline) ->
         manifest = pipeline_on_s3.newest(layer)
         uri = f"{pipeline_on_s3.uri}/{manifest.folder}"
         assert shown[layer]["dagster/uri"].value == uri
-        assert shown[layer]["dagster/size_bytes"].value == manifest.bytes > 0
+        assert shown[layer]["dagster/size_bytes"].value == manifest.bytes
+        assert bool(manifest.bytes) is bool(manifest.rows)
 
 
 @pytest.mark.parametrize(

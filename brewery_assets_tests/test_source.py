@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import OREGON, ROWS
 from brewery_assets_tests.scripted_api import (
     METAS,
@@ -552,3 +553,15 @@ def test_text_that_utf_8_cannot_hold_does_not_stop_the_read() -> None:
         reading = read(api.url)
     (line,) = reading.content.decode("utf-8").splitlines()
     assert json.loads(line)["name"] == "\ufffd \U0001f37a"
+
+
+def test_nor_does_it_stop_the_pipeline_in_what_is_counted(pipeline: Pipeline) -> None:
+    odd = {"country": "Kärnten \ud800", "brewery_type": "\udfff", "\udc00": 1}
+    pipeline.api.rows[:] = [{**OREGON, **odd}, OREGON | {"id": "another"}]
+    pipeline.run()
+    bronze = pipeline.newest("bronze_breweries")
+    assert bronze.columns["\ufffd"] == "number"
+    assert bronze.source is not None
+    assert bronze.source["counts"]["by_country"] == {"Kärnten \ufffd": 1, "United States": 1}
+    checks = {check["name"]: check["passed"] for check in bronze.checks}
+    assert checks["counts_match_source"]
