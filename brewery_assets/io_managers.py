@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import dagster as dg
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from brewery_assets.lake import Lake
+from brewery_assets.lake import Lake, LakeError
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.runs import is_over
 from brewery_assets.source_reader import Reading
@@ -130,7 +131,10 @@ class ParquetSnapshots(SnapshotIOManager):
         if table.partition_by:  # one file in each folder
             rows = rows.repartition(*table.partition_by)
         writer = rows.write.option("compression", CODEC).partitionBy(*table.partition_by)
-        writer.parquet(path)
+        try:
+            writer.parquet(path)
+        except PySparkException as error:  # the engine's own words do not always say where
+            raise LakeError(f"{path} could not be written: {error}") from error
         look = table.look(self._frame(table.schema, path))  # what is there, not what was asked for
         shown = {
             "dagster/column_schema": table.column_schema(),
