@@ -133,9 +133,9 @@ class ParquetSnapshots(SnapshotIOManager):
         writer = rows.write.option("compression", CODEC).partitionBy(*table.partition_by)
         try:
             writer.parquet(path)
+            look = table.look(self._frame(table.schema, path))  # what is there, not what was asked
         except PySparkException as error:  # the engine's own words do not always say where
             raise LakeError(f"{path} could not be written: {error}") from error
-        look = table.look(self._frame(table.schema, path))  # what is there, not what was asked for
         shown = {
             "dagster/column_schema": table.column_schema(),
             "dagster/column_lineage": table.column_lineage(),

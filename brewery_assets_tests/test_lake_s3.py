@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote
 
 import dagster as dg
 import pytest
@@ -518,8 +520,10 @@ def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
     mortal_s3.kill()
     said, _ = process.communicate(timeout=300)
     assert process.returncode != 0
-    assert "s3://lake/dies/silver_breweries/snapshot=" in said
-    assert "could not be written" in said
+    # Writing takes a moment only: by when the server is gone, the run may have gone on to read
+    # what it wrote, or to the audit. Whichever step it is, its error says which snapshot.
+    snapshot = "dies/(silver|rejected)_breweries/snapshot"
+    assert re.search(rf"^[\w.]+(Error|Exception): .*{snapshot}", unquote(said), re.MULTILINE)
     assert OWNER[1] not in said
 
     mortal_s3.start()

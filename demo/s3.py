@@ -26,6 +26,7 @@ REGION = "us-east-1"
 STARTING = 30.0  # seconds
 OWNER = ("owner-of-the-demo", "a-secret-that-opens-nothing-but-loopback")
 READER = ("reader-of-the-demo", "another-secret-of-no-worth")
+PROBE = ".up"
 PARTS = ("master", "filer", "volume", "s3", "admin")
 RIGHTS = {
     "identities": [
@@ -143,6 +144,10 @@ class S3Server:
             for bucket in self._buckets:
                 if bucket not in there:
                     client.create_bucket(Bucket=bucket)
+                # It names its buckets before the part that keeps the objects has come up.
+                client.put_object(Bucket=bucket, Key=PROBE, Body=b"")
+                client.get_object(Bucket=bucket, Key=PROBE)
+                client.delete_object(Bucket=bucket, Key=PROBE)
         except (BotoCoreError, ClientError):
             return False
         return True
