@@ -128,7 +128,9 @@ class Fetcher:
             raise _PassingError(f"{type(error).__name__}: {error}") from error
         except requests.RequestException as error:
             raise SourceError(f"GET {_shown(url, query)} cannot be sent: {error}") from error
-        answer = f"{response.status_code} {response.reason}: {body[:200]!r}"
+        answer = (
+            f"{response.status_code} {response.reason}: {body[:200].decode(errors='replace')!r}"
+        )
         if response.status_code in RETRIED_STATUSES:
             raise _PassingError(answer, _retry_after(response.headers.get("Retry-After")))
         if response.status_code != requests.codes.ok:

@@ -412,7 +412,7 @@ def test_totals_that_cannot_be_read_fail_naming_their_address_and_the_cause(
         assert len(api.asked) == 4
     assert message.startswith(f"GET {api.url}/breweries/meta gave no usable answer in 4 tries")
     assert cause in message
-    assert message.endswith(f"in 200 OK: {meta.encode()!r}")
+    assert message.endswith(f"in 200 OK: {meta!r}")
 
 
 @pytest.mark.parametrize("meta", ["oops", '{"total": null}'])
@@ -461,7 +461,7 @@ def test_totals_that_vanish_while_it_is_read_are_an_error() -> None:
         return Reply(b"Gone.", 404) if asked.page == 0 and asked.attempt > 1 else None
 
     with ScriptedApi(some(3), vanish) as api:
-        assert failure(api.url) == f"GET {api.url}/breweries/meta answered 404 Not Found: b'Gone.'"
+        assert failure(api.url) == f"GET {api.url}/breweries/meta answered 404 Not Found: 'Gone.'"
 
 
 # The same id twice, and none at all
