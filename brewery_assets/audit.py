@@ -1,5 +1,6 @@
 """The audit of a layer: its checks look at the draft, and when none blocks, publish it."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,8 @@ import dagster as dg
 
 from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
+
+LONGEST = 160  # characters of what is told of one number, which may be a list
 
 
 class Rule(NamedTuple):
@@ -28,6 +31,26 @@ class Outcome(NamedTuple):
 
     passed: bool
     numbers: dict[str, Any]
+
+
+def told(numbers: Mapping[str, Any]) -> str:
+    """An outcome's numbers in words, as far as there are some and they are not too long."""
+    return "; ".join(
+        f"{name.replace('_', ' ')}: {_short(value)}"
+        for name, value in numbers.items()
+        if value not in (None, {}, [])
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return f"{value:,}"
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]}…"
 
 
 def audit_of(

@@ -37,20 +37,18 @@ class Written(NamedTuple):
 
 
 class SnapshotIOManager(dg.IOManager):
-    """Writes a draft of a new snapshot; reads this run's snapshot or the newest published one."""
+    """Writes a draft of a new snapshot."""
 
-    def __init__(self, lake: Lake, spark: Spark, read_snapshot: str | None) -> None:
+    def __init__(self, lake: Lake) -> None:
         self.lake = lake
-        self.spark = spark
-        self.read_snapshot = read_snapshot
 
     @abstractmethod
     def write(self, name: str, folder: str, value: Any) -> Written:
         """Writes the value below the folder."""
 
-    @abstractmethod
-    def read(self, manifest: Manifest) -> DataFrame:
-        """The rows of a snapshot."""
+    def origins(self, context: dg.OutputContext) -> list[str]:
+        """The layers that the value was made from."""
+        return [dep.asset_key.path[-1] for dep in context.asset_spec.deps]
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         name = context.asset_key.path[-1]
@@ -58,8 +56,7 @@ class SnapshotIOManager(dg.IOManager):
         started = time.monotonic()
         written = self.write(name, folder, obj)
         seconds = time.monotonic() - started
-        origins = [dep.asset_key.path[-1] for dep in context.asset_spec.deps]
-        made_from = {origin: self.lake.reading(origin).snapshot for origin in origins}
+        made_from = {of: self.lake.reading(of).snapshot for of in self.origins(context)}
         compared = self.lake.compared(name)
         draft = self.lake.stage(
             folder, made_from=made_from, compared_with=compared, **written.facts
@@ -78,16 +75,33 @@ class SnapshotIOManager(dg.IOManager):
             }
         )
 
+
+class FrameSnapshots(SnapshotIOManager):
+    """The same of tables; reads this run's snapshot, the newest published one, or another."""
+
+    def __init__(self, lake: Lake, spark: Spark, read_snapshot: str | None) -> None:
+        super().__init__(lake)
+        self.spark = spark
+        self.read_snapshot = read_snapshot
+
+    @abstractmethod
+    def read(self, manifest: Manifest) -> DataFrame:
+        """The rows of a snapshot."""
+
     def load_input(self, context: dg.InputContext) -> DataFrame | Versions:
         layer = context.asset_key.path[-1]
-        now = self.read(self.lake.reading(layer, self.read_snapshot))
-        if not (reader := context.definition_metadata.get("since")):
+        about = context.definition_metadata
+        snapshot = self.read_snapshot
+        if later := about.get("behind"):  # not a newer one, which that layer has yet to count
+            snapshot = self.lake.reading(later).made_from[layer]
+        now = self.read(self.lake.reading(layer, snapshot))
+        if not (reader := about.get("since")):
             return now
         before = self.lake.since(layer, reader)
         return Versions(now, self.read(before) if before else None)
 
 
-class JsonLinesSnapshots(SnapshotIOManager):
+class JsonLinesSnapshots(FrameSnapshots):
     """Bronze: one JSON Lines file, read back as lines of text."""
 
     FILE = "breweries.json"
@@ -115,7 +129,7 @@ class JsonLinesSnapshots(SnapshotIOManager):
         return lines
 
 
-class ParquetSnapshots(SnapshotIOManager):
+class ParquetSnapshots(FrameSnapshots):
     """Silver and gold: Parquet, written and read by the engine under a written-out schema."""
 
     def __init__(

@@ -46,10 +46,10 @@ class Lake(dg.ConfigurableResource[None]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""
         self._reading, self._since, self._wrote, self._name = {}, {}, {}, None
+        if context.run is None or context.instance is None:  # a sensor, which only reads
+            return
         if not is_over(context):
             self.storage.prepare()
-        if context.run is None or context.instance is None:
-            return
         self._run_ids = lineage(context.run, context.instance)
         record = context.instance.get_run_record_by_id(context.run.run_id)
         started = record.start_time if record and record.start_time else time.time()

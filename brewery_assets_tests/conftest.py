@@ -118,7 +118,7 @@ class Pipeline:
         read_snapshot: dict[str, str] | None = None,
         config: dict[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """One run of the named assets (all, when none is) with their checks.
+        """One run of the named assets (all but the report, when none is) with their checks.
 
         Args:
             config: of resources, for this run only.
@@ -129,7 +129,9 @@ class Pipeline:
         }
         result = dg.materialize(
             [*ASSETS, *AUDITS],
-            selection=dg.AssetSelection.assets(*assets) if assets else None,
+            selection=dg.AssetSelection.assets(*assets)
+            if assets
+            else dg.AssetSelection.groups("breweries"),
             resources=self.resources(),
             instance=self.instance,
             raise_on_error=False,

@@ -1,0 +1,33 @@
+"""brewery_report: gold for people who would rather look than query, as a page and a CSV."""
+
+import dagster as dg
+from pyspark.sql import DataFrame
+
+from brewery_assets.changes import CHANGES
+from brewery_assets.gold import GOLD
+from brewery_assets.report_facts import facts_of
+from brewery_assets.report_page import Report, report_of
+from brewery_assets.silver import SILVER
+
+REPORT = "brewery_report"
+
+
+@dg.asset(
+    name=REPORT,
+    ins={SILVER.name: dg.AssetIn(metadata={"behind": GOLD.name})},
+    deps=[CHANGES.name],
+    io_manager_key="report_snapshots",
+    required_resource_keys={"lake"},
+    group_name="reports",
+    kinds={"html", "csv"},
+    owners=["team:data-engineering"],
+    code_version="1",
+)
+def brewery_report(
+    context: dg.AssetExecutionContext,
+    gold_brewery_counts: DataFrame,
+    silver_breweries: DataFrame,
+) -> Report:
+    """One page and one CSV of the newest published counts, at the same address every time."""
+    facts = facts_of(context.resources.lake, gold_brewery_counts, silver_breweries)
+    return report_of(facts)

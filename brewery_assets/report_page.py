@@ -1,0 +1,82 @@
+"""The report's files: one page that needs nothing but itself, a CSV and a picture."""
+
+import csv
+import io
+from collections import Counter
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+import jinja2
+import vl_convert
+
+from brewery_assets.audit import told
+from brewery_assets.changes import NOT_OPEN
+from brewery_assets.gold import GOLD
+from brewery_assets.report_charts import STATES_SHOWN, charts, picture
+from brewery_assets.report_facts import Facts
+
+PAGE, CSV, PICTURE = "index.html", "brewery_counts.csv", "breweries.png"
+
+
+class Report(NamedTuple):
+    """The files of a report, by their names, and how many counts they show."""
+
+    files: dict[str, bytes]
+    rows: int
+
+
+def report_of(facts: Facts) -> Report:
+    """The files that show the facts."""
+    files = {
+        PICTURE: picture(facts),
+        CSV: table(facts).encode(),
+        PAGE: page(facts).encode(),
+    }
+    return Report(files, len(facts.counts))
+
+
+def table(facts: Facts) -> str:
+    """Gold's rows and columns as CSV; a null is blank."""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, GOLD.columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(facts.counts)
+    return written.getvalue()
+
+
+def page(facts: Facts) -> str:
+    """The page: HTML with its styles, its data and the scripts that draw it."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("brewery_assets", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["number"] = lambda number: f"{number:,}"
+    environment.filters["moment"] = lambda time: f"{time:%Y-%m-%d %H:%M} UTC"
+    return environment.get_template("report_page.html").render(
+        facts=facts,
+        totals=_totals(facts),
+        countries=sorted({(row["country_name"], row["country"]) for row in facts.counts}, key=str),
+        checks=[(check, told(check.numbers)) for check in facts.checks],
+        source=facts.origins[-1].source,
+        made_at=datetime.now(timezone.utc),
+        charts=charts(facts),
+        states_shown=STATES_SHOWN,
+        csv=CSV,
+        script=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+    )
+
+
+def _totals(facts: Facts) -> dict[str, int]:
+    types: Counter[str] = Counter()
+    for row in facts.counts:
+        types[row["brewery_type"]] += row["brewery_count"]
+    return {
+        "breweries": types.total(),
+        **{name: types[name] for name in NOT_OPEN},
+        "countries": len({row["country"] for row in facts.counts}),
+        "states": len({(row["country"], row["state"]) for row in facts.counts}),
+        "on the map": sum(point["breweries"] for point in facts.points),
+    }

@@ -1,0 +1,76 @@
+"""A headless Chromium, the one that is installed, and pages that tell what they do."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from brewery_assets_tests.spark_servers import missing
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DRAWN = "document.body.dataset.drawn == Object.keys(charts).length"
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser; skips the test where there is none, and fails it in CI."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        missing("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Shown:
+    """A report in the browser.
+
+    Attributes:
+        said: what stands in its console, errors that nobody caught included.
+        asked: the addresses that it asked for besides its own.
+    """
+
+    def __init__(self, browser: Browser, file: Path, **context: Any) -> None:
+        self.page: Page = browser.new_context(**context).new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(file.as_uri())
+        self.page.wait_for_function(DRAWN)
+        self.asked = [url for url in self.asked if url != file.as_uri()]
+
+    def bars(self, chart: str) -> dict[str, int]:
+        """The bars of a chart: what each stands for, and how many breweries."""
+        labels = self.page.locator(f"#{chart} .mark-rect path").evaluate_all(
+            "bars => bars.map(bar => bar.getAttribute('aria-label'))"
+        )
+        found = {}
+        for label in labels:
+            number, _, name = label.partition("; ")
+            found[name.partition(": ")[2]] = int(number.partition(": ")[2].replace(",", ""))
+        return found
+
+    def table(self) -> list[tuple[str, str, str, int]]:
+        """The rows of the table that are to be seen, in order."""
+        rows = self.page.locator("#counts tbody tr:not([hidden])").evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
+        )
+        return [(*row[:3], int(row[3].replace(",", ""))) for row in rows]
+
+    def choose(self, country: str) -> None:
+        """Chooses a country by its slug, and waits until the charts show it."""
+        self.page.select_option("#country", country)
+        self.page.evaluate(
+            "Promise.all(Object.values(views).map(view => view.runAsync())).then(() => 0)"
+        )
+
+    def close(self) -> None:
+        self.page.context.close()
