@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help demo run_test test lint run_pipeline audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+.PHONY: help demo run_test test lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,21 @@ lint: $(VENV)/installed ## check format, style and types
 
 run_pipeline: $(VENV)/installed ## the job once, against the live API or BREWERY_API_URL
 	@$(BIN)/dg launch --job run_pipeline_brewery
+
+start_pipeline: $(VENV)/installed ## the daily schedule and the sensors on; the daemon of `make dev` acts on them
+	@$(BIN)/python -m brewery_assets.operations start
+
+stop_pipeline: $(VENV)/installed ## the same off
+	@$(BIN)/python -m brewery_assets.operations stop
+
+status: $(VENV)/installed ## what is on, how the last runs ended, the newest snapshot of each layer
+	@$(BIN)/python -m brewery_assets.operations status
+
+publish_report: $(VENV)/installed ## the page and the CSV of the newest counts, in <lake>/brewery_report/
+	@$(BIN)/dg launch --job publish_report
+
+alert_test: $(VENV)/installed ## a test message to every address in ALERT_URLS, and whether it arrived
+	@$(BIN)/python -m brewery_assets.alert_test
 
 audit_silver: $(VENV)/expectations ## silver against its Great Expectations; HTML in <lake>/data_docs/
 	@$(BIN)/dg launch --job audit_silver

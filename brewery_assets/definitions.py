@@ -6,7 +6,15 @@ from typing import Any
 
 import dagster as dg
 
-from brewery_assets.automation import audit_silver, run_pipeline_brewery
+from brewery_assets.alerts import Alerts
+from brewery_assets.automation import (
+    alerts_sensor,
+    audit_silver,
+    daily_pipeline,
+    gold_updated,
+    publish_report,
+    run_pipeline_brewery,
+)
 from brewery_assets.aws import Aws
 from brewery_assets.bronze import bronze_breweries
 from brewery_assets.changes import CHANGES, gold_brewery_changes
@@ -16,6 +24,8 @@ from brewery_assets.gold import GOLD, gold_brewery_counts
 from brewery_assets.io_managers import json_lines_snapshots, parquet_snapshots
 from brewery_assets.lake import Lake
 from brewery_assets.limits import Limits
+from brewery_assets.report import brewery_report
+from brewery_assets.report_snapshots import report_snapshots
 from brewery_assets.settings import Settings
 from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_breweries
 from brewery_assets.source import OpenBreweryDB
@@ -26,6 +36,7 @@ ASSETS = [
     silver_and_rejected_breweries,
     gold_brewery_counts,
     gold_brewery_changes,
+    brewery_report,
 ]
 
 
@@ -50,9 +61,15 @@ def resources_of(settings: Settings) -> dict[str, Any]:
             emr=emr,
             s3=aws if settings.lake_on_s3 else None,
         ),
+        "alerts": Alerts(
+            # Dagster shows what a resource is given: of addresses with passwords, where they stand.
+            urls=dg.EnvVar("ALERT_URLS") if settings.alert_urls else "",
+            webserver_url=settings.dagster_webserver_url,
+        ),
         "limits": Limits(rows_lost_percent=settings.rows_lost_percent),
         "json_lines_snapshots": json_lines_snapshots,
         "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD, CHANGES),
+        "report_snapshots": report_snapshots,
     }
 
 
@@ -61,7 +78,9 @@ def definitions_of(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=[*AUDITS, meets_expectations],
-        jobs=[run_pipeline_brewery, audit_silver],
+        jobs=[run_pipeline_brewery, audit_silver, publish_report],
+        schedules=[daily_pipeline(settings.pipeline_cron, settings.pipeline_timezone)],
+        sensors=[gold_updated, alerts_sensor],
         resources=resources_of(settings),
         # One process for all steps: an interpreter and an engine for each cost most of a run.
         executor=dg.in_process_executor,

@@ -19,9 +19,8 @@ SCHEMA = StructType(
         column("brewery_count", LongType(), "Breweries of this type in this state."),
     ]
 )
-FRESH = dg.FreshnessPolicy.time_window(
-    warn_window=timedelta(hours=26), fail_window=timedelta(hours=50)
-)
+WARN_AFTER, FAIL_AFTER = timedelta(hours=26), timedelta(hours=50)
+FRESH = dg.FreshnessPolicy.time_window(warn_window=WARN_AFTER, fail_window=FAIL_AFTER)
 KEY = ("country", "state", "brewery_type")
 
 

@@ -2,7 +2,9 @@
 
 import re
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
+import dagster as dg
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -45,6 +47,35 @@ def _engine(value: str) -> str:
     return value
 
 
+def _cron(value: str) -> str:
+    try:
+        dg.ScheduleDefinition(name="any", job_name="any", cron_schedule=value)
+    except dg.DagsterInvalidDefinitionError:
+        raise ValueError("allowed is a cron expression, such as 0 6 * * *") from None
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (LookupError, OSError, ValueError):
+        raise ValueError("allowed is a time zone, such as UTC or Europe/Vienna") from None
+    return value
+
+
+def _alert_urls(value: str) -> str:
+    import apprise  # for whoever wants alerts
+
+    for number, url in enumerate(value.split(), start=1):
+        if apprise.Apprise.instantiate(url) is None:
+            scheme = url.partition("://")[0] if "://" in url else "…"
+            raise ValueError(
+                f"number {number}, {scheme}://…, is no address that Apprise can use; allowed are "
+                "such as mailto://… and slack://…, separated by spaces"
+            )
+    return value
+
+
 def _pattern(form: str, example: str) -> AfterValidator:
     def read(value: str) -> str:
         if not re.fullmatch(form, value):
@@ -84,6 +115,10 @@ class Settings(BaseSettings):
     snapshots_kept: Annotated[int, _whole_number(1)] = 30
     rows_lost_percent: Annotated[int, _whole_number(0, 100)] = 10
     missing_rows_allowed: Annotated[int, _whole_number(0)] = 0
+    pipeline_cron: Annotated[str, AfterValidator(_cron)] = "0 6 * * *"
+    pipeline_timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    alert_urls: Annotated[str, AfterValidator(_alert_urls)] = ""
+    dagster_webserver_url: Annotated[str, AfterValidator(_http_url)] | None = None
 
     @property
     def lake_on_s3(self) -> bool:
@@ -119,4 +154,6 @@ class Settings(BaseSettings):
             name, value = str(first["loc"][0]).upper(), str(first["input"])
             if name == "SPARK_REMOTE":
                 value = re.sub(r"^.*@|[;?#].*$", "…", value)  # what may be a token
+            if name == "ALERT_URLS":
+                value = "…"
             raise SettingsError(f"{name}={value}: {why}") from None

@@ -10,9 +10,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO
 
+from brewery_assets.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 FILES = ("pyproject.toml", "workspace.yaml", "dagster.yaml", "Makefile", "brewery_assets", "demo")
-SCRUBBED = ("AWS_", "DAGSTER_", "BREWERY_", "LAKE_", "SPARK_", "SNAPSHOTS_", "MISSING_", "EMR_")
+SCRUBBED = ("AWS_", *(f"{name.upper().partition('_')[0]}_" for name in Settings.model_fields))
 
 
 class Checkout:

@@ -9,20 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
 
 from brewery_assets_tests.checkout import JOB, ROOT, Checkout
-from brewery_assets_tests.conftest import LAYERS, Pipeline
+from brewery_assets_tests.conftest import Pipeline
+from brewery_assets_tests.dagster_ui import DAGSTER, ask, dagster_dev, materialize_all
 from brewery_assets_tests.scenario import GOOD
 from demo.faults import Faults
 
 MODULE = ("-m", "brewery_assets.definitions")
-DAGSTER = (sys.executable, "-m", "dagster")
 
 
 @pytest.fixture
@@ -99,78 +96,10 @@ def test_a_dotenv_file_is_read(pipeline: Pipeline, checkout: Checkout) -> None:
     assert pipeline.newest("gold_brewery_counts").rows == 9
 
 
-@contextlib.contextmanager
-def dagster_dev(checkout: Checkout) -> Iterator[str]:
-    """The address of the Dagster UI with its daemon."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ("dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port))
-    address = f"http://127.0.0.1:{port}"
-    with (checkout.folder / "dev.log").open("w") as log:
-        process = checkout.start(*DAGSTER, *command, output=log)
-        try:
-            until = time.monotonic() + 60
-            while not answers(address):
-                assert process.poll() is None, (checkout.folder / "dev.log").read_text()
-                assert time.monotonic() < until
-                time.sleep(0.2)
-            yield address
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout=30)
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-
-
-def answers(address: str) -> bool:
-    try:
-        return requests.get(f"{address}/server_info", timeout=5).ok
-    except requests.RequestException:
-        return False
-
-
-def ask(address: str, query: str, **variables: Any) -> Any:
-    body = {"query": query, "variables": variables}
-    answer = requests.post(f"{address}/graphql", json=body, timeout=30).json()
-    assert "errors" not in answer, json.dumps(answer)
-    return answer["data"]
-
-
-LAUNCH = """mutation Launch($params: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}"""
-STATUS = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 ASSETS = """{ assetNodes {
   assetKey { path } groupName kinds description owners { ... on TeamAssetOwner { team } }
   dependencyKeys { path }
 } }"""
-
-
-def materialize_all(address: str, wait: float) -> str:
-    """What becomes of a run of all assets, launched as the UI's button does."""
-    params = {
-        "selector": {
-            "repositoryLocationName": "brewery_assets",
-            "repositoryName": "__repository__",
-            "pipelineName": "__ASSET_JOB",
-            "assetSelection": [{"path": [name]} for name in LAYERS],
-        },
-        "mode": "default",
-    }
-    launched = ask(address, LAUNCH, params=params)["launchPipelineExecution"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
-    until = time.monotonic() + wait
-    status = "QUEUED"
-    while status not in ("SUCCESS", "FAILURE", "CANCELED") and time.monotonic() < until:
-        time.sleep(0.3)
-        status = ask(address, STATUS, id=launched["run"]["runId"])["runOrError"]["status"]
-    return status
 
 
 def test_the_ui_shows_the_lineage_and_materializes_it_all(
@@ -207,16 +136,19 @@ def test_a_run_that_was_killed_does_not_block_the_ui_for_ever(
 
 def look_at_the_lineage(ui: str) -> None:
     nodes = {node["assetKey"]["path"][0]: node for node in ask(ui, ASSETS)["assetNodes"]}
-    origins = {name: [key["path"][0] for key in n["dependencyKeys"]] for name, n in nodes.items()}
+    origins = {
+        name: sorted(key["path"][0] for key in n["dependencyKeys"]) for name, n in nodes.items()
+    }
     assert origins == {
         "bronze_breweries": [],
         "silver_breweries": ["bronze_breweries"],
         "rejected_breweries": ["bronze_breweries"],
         "gold_brewery_counts": ["silver_breweries"],
         "gold_brewery_changes": ["silver_breweries"],
+        "brewery_report": ["gold_brewery_changes", "gold_brewery_counts", "silver_breweries"],
     }
-    for node in nodes.values():
-        assert node["groupName"] == "breweries"
+    for name, node in nodes.items():
+        assert node["groupName"] == ("reports" if name == "brewery_report" else "breweries")
         assert node["kinds"]
         assert node["description"].startswith("One ")
         assert node["owners"] == [{"team": "data-engineering"}]

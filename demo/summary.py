@@ -1,20 +1,15 @@
 """What lies in a lake, for a person at a terminal."""
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from brewery_assets.changes import CHANGES
 from brewery_assets.gold import GOLD
 from brewery_assets.lake import Lake
-from brewery_assets.lake_manifest import Manifest
-from brewery_assets.silver import REJECTED, SILVER
+from brewery_assets.operations import LAYERS, layer_line
 
-LAYERS = ("bronze_breweries", SILVER.name, REJECTED.name, GOLD.name, CHANGES.name)
 PLACES = 10
 
 
@@ -42,7 +37,7 @@ def summary_of(lake: Lake) -> str:
             "",
             f"Published as snapshot {gold.snapshot}:",
             "",
-            *_layers(lake, [*newest.values()]),
+            *(f"  {layer_line(lake, manifest)}" for manifest in newest.values()),
             "",
             *(f"  {a:{width}}{b}".rstrip() for a, b in zip(left, right, strict=True)),
             "",
@@ -52,18 +47,6 @@ def summary_of(lake: Lake) -> str:
             "  make help           the other commands; README.md has queries to start from",
         ]
     )
-
-
-def _layers(lake: Lake, manifests: Sequence[Manifest]) -> list[str]:
-    rows = []
-    for manifest in manifests:
-        shown = lake.storage.uri(manifest.folder).removeprefix(f"{Path.cwd()}{os.sep}")
-        size = f"{manifest.bytes / 1e6:.1f} MB" if manifest.bytes > 1e6 else f"{manifest.bytes:,} B"
-        files = f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
-        rows.append(
-            f"  {manifest.layer:20}{manifest.rows:>8,} rows {size:>8} in {files:10} {shown}/"
-        )
-    return rows
 
 
 def _ranking(title: str, counts: Iterable[tuple[str, int]]) -> list[str]:

@@ -1,0 +1,143 @@
+"""What an alert is, and how it reaches every address in ALERT_URLS, through Apprise."""
+
+import hashlib
+import re
+from html import escape
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import dagster as dg
+from pydantic import Field
+
+PROJECT = "brewery_assets"
+KINDS = {  # Apprise's word for each, which becomes a colour or a symbol where there are some
+    "failure": "failure",
+    "warning": "warning",
+    "stale": "warning",
+    "recovery": "success",
+    "test": "info",
+}
+SECRET = 4  # characters: shorter parts of an address could be any word
+
+
+class Alert(NamedTuple):
+    """A message to whoever is on call.
+
+    Attributes:
+        kind: one of KINDS.
+        title: what happened, in a line.
+        facts: names and values, in order.
+        checks: that failed: their name, and their numbers in words.
+        link: to where more is to be seen; None when nobody said where the UI is.
+    """
+
+    kind: str
+    title: str
+    facts: dict[str, str]
+    checks: dict[str, str] = {}  # noqa: RUF012  # nobody changes it
+    link: str | None = None
+
+    def text(self) -> str:
+        """The message in plain text."""
+        lines = [f"{name}: {value}" for name, value in self.facts.items()]
+        if self.checks:
+            lines += ["", "Checks that failed:"]
+            lines += [f"- {name}: {numbers}" for name, numbers in self.checks.items()]
+        if self.link:
+            lines += ["", self.link]
+        return "\n".join(lines)
+
+    def html(self) -> str:
+        """The same in HTML."""
+        facts = (f"<b>{escape(name)}:</b> {escape(value)}" for name, value in self.facts.items())
+        parts = [f"<p>{'<br>'.join(facts)}</p>"]
+        if self.checks:
+            items = "".join(
+                f"<li><b>{escape(name)}</b>: {escape(numbers)}</li>"
+                for name, numbers in self.checks.items()
+            )
+            parts.append(f"<p>Checks that failed:</p><ul>{items}</ul>")
+        if self.link:
+            parts.append(f'<p><a href="{escape(self.link)}">{escape(self.link)}</a></p>')
+        return "".join(parts)
+
+
+class Target:
+    """One address that alerts go to."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @property
+    def key(self) -> str:
+        """Tells it from the others, and nobody its secrets."""
+        return hashlib.sha256(self._url.encode()).hexdigest()[:8]
+
+    @property
+    def name(self) -> str:
+        """For people: the service, and its host where that is no secret."""
+        return name_of(self._url)
+
+    def send(self, alert: Alert) -> str | None:
+        """Delivers an alert: None when it arrived, or else why it did not, without any secret."""
+        # Not at the top: every run imports this module, few of them send anything.
+        import apprise
+
+        messenger = apprise.Apprise()
+        messenger.add(self._url)
+        (service,) = messenger
+        preferred, *_ = service.notify_format
+        in_html = preferred == apprise.NotifyFormat.HTML
+        # Apprise's types leave some of it out.
+        logged = apprise.LogCapture(  # type: ignore[no-untyped-call]
+            level=apprise.logging.WARNING, fmt="%(message)s"
+        )
+        with logged as said:
+            arrived = messenger.notify(
+                title=f"[{PROJECT}] {alert.title}",
+                body=alert.html() if in_html else alert.text(),
+                body_format=apprise.NotifyFormat.HTML if in_html else apprise.NotifyFormat.TEXT,
+                notify_type=apprise.NotifyType(KINDS[alert.kind]),
+            )
+            why = " ".join(said.getvalue().split())
+        return None if arrived else without_secrets(why or "it was refused", self._url)
+
+
+class Alerts(dg.ConfigurableResource[None]):
+    """Where alerts go."""
+
+    urls: str = Field(default="", description="Apprise URLs, separated by spaces.")
+    webserver_url: str | None = Field(default=None, description="Of the UI, for links.")
+
+    def targets(self) -> list[Target]:
+        """One for each URL; none when there is none."""
+        return [Target(url) for url in dict.fromkeys(self.urls.split())]
+
+    def link(self, path: str) -> str | None:
+        """An address in the UI."""
+        return f"{self.webserver_url}/{path}" if self.webserver_url else None
+
+
+def name_of(url: str) -> str:
+    """What may be shown of an address of Apprise's."""
+    import apprise
+
+    service = apprise.Apprise.instantiate(url)
+    if service is None:
+        return f"{urlsplit(url).scheme}://…"
+    masked = urlsplit(service.url(privacy=True))  # type: ignore[no-untyped-call]
+    return f"{masked.scheme}://{masked.netloc.rpartition('@')[2]}/…"
+
+
+def without_secrets(text: str, url: str) -> str:
+    """A text in which nothing of an address's user, password, path and query is left."""
+    parts = urlsplit(url)
+    secrets = {parts.username or "", parts.password or "", parts.netloc, *parts.path.split("/")}
+    secrets |= {value for pair in parts.query.split("&") for value in pair.split("=")[1:]}
+    host = parts.hostname or ""
+    secrets -= {host, f"{host}:{parts.port}"} if name_of(url).find(host) > 0 else set()
+    for secret in sorted(secrets, key=len, reverse=True):
+        for form in {secret, unquote(secret)}:
+            if len(form) >= SECRET:
+                text = re.sub(re.escape(form), "…", text, flags=re.IGNORECASE)
+    return text

@@ -1,0 +1,148 @@
+"""The platform from a terminal: `python -m brewery_assets.operations start`, `stop` or `status`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import dagster as dg
+from dotenv import load_dotenv
+
+from brewery_assets.alert_runs import job_of
+from brewery_assets.automation import DAILY, alerts_sensor, gold_updated
+from brewery_assets.aws import Aws
+from brewery_assets.changes import CHANGES
+from brewery_assets.gold import GOLD
+from brewery_assets.lake import Lake
+from brewery_assets.lake_manifest import Manifest
+from brewery_assets.report import REPORT
+from brewery_assets.settings import Settings, SettingsError
+from brewery_assets.silver import REJECTED, SILVER
+
+SCHEDULES = (DAILY,)
+SENSORS = (gold_updated.name, alerts_sensor.name)
+LAYERS = ("bronze_breweries", SILVER.name, REJECTED.name, GOLD.name, CHANGES.name)
+DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
+RUNS = 8
+
+
+def switch(verb: str) -> int:
+    """Turns the schedule and the sensors on or off; the exit code.
+
+    Args:
+        verb: start or stop.
+    """
+    found = {}
+    for kind, names in (("schedule", SCHEDULES), ("sensor", SENSORS)):
+        for name in names:  # at once: each loads everything anew
+            command = [sys.executable, "-m", "dagster", kind, verb, name, "-w", "workspace.yaml"]
+            found[name] = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+    failed = 0
+    for name, process in found.items():
+        said, _ = process.communicate()
+        failed += process.returncode != 0
+        state = "on" if verb == "start" else "off"
+        print(
+            f"{name} could not be turned {state}: {said}"
+            if process.returncode
+            else f"{name} is {state}"
+        )
+    if failed:
+        return 1
+    with dg.DagsterInstance.get() as instance:
+        if verb == "start" and not _daemon_runs(instance):
+            print("The Dagster daemon, which acts on them, is not running: `make dev` starts it.")
+    return 0
+
+
+def status(instance: dg.DagsterInstance, lake: Lake, now: datetime) -> str:
+    """What is on, how the last runs ended, and the newest snapshot of each layer."""
+    daemon = "running" if _daemon_runs(instance) else "not running: `make dev` starts it"
+    return "\n".join(
+        [
+            f"Daemon: {daemon}",
+            "",
+            "Schedule and sensors (`make start_pipeline` turns them on, `make stop_pipeline` off)",
+            *_switches(instance),
+            "",
+            "Last runs",
+            *(_runs(instance, now) or ["  none yet"]),
+            "",
+            f"Newest snapshots in {lake.storage.uri('')}",
+            *_snapshots(lake, now),
+        ]
+    )
+
+
+def _daemon_runs(instance: dg.DagsterInstance) -> bool:
+    return all(found.healthy for found in instance.get_daemon_statuses(DAEMONS).values())
+
+
+def _switches(instance: dg.DagsterInstance) -> Iterator[str]:
+    on = {state.name for state in instance.all_instigator_state() if state.is_running}
+    for name in (*SCHEDULES, *SENSORS):
+        yield f"  {name:22}{'on' if name in on else 'off'}"
+
+
+def _runs(instance: dg.DagsterInstance, now: datetime) -> list[str]:
+    lines = []
+    for record in instance.get_run_records(limit=RUNS):
+        run = record.dagster_run
+        seconds = (record.end_time or now.timestamp()) - (record.start_time or now.timestamp())
+        when = f"{record.create_timestamp.astimezone(timezone.utc):%Y-%m-%d %H:%M}"
+        ended = f"{run.status.value.lower():12}{seconds:>6.0f} s"
+        lines.append(f"  {when}  {job_of(run):22}{ended}  {run.run_id[:8]}")
+    return lines
+
+
+def _snapshots(lake: Lake, now: datetime) -> Iterator[str]:
+    for layer in (*LAYERS, REPORT):
+        manifest = lake.newest(layer)
+        if manifest is None:
+            yield f"  {layer:22}none yet"
+        else:
+            yield f"  {layer_line(lake, manifest)}  {age(now - manifest.created_at)} ago"
+
+
+def layer_line(lake: Lake, manifest: Manifest) -> str:
+    """A snapshot in a line: its layer, rows, size, files and where it lies."""
+    shown = lake.storage.uri(manifest.folder).removeprefix(f"{Path.cwd()}{os.sep}")
+    size = f"{manifest.bytes / 1e6:.1f} MB" if manifest.bytes > 1e6 else f"{manifest.bytes:,} B"
+    files = f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
+    return f"{manifest.layer:22}{manifest.rows:>8,} rows {size:>8} in {files:10} {shown}/"
+
+
+def age(time: timedelta) -> str:
+    """A time in its largest unit: 3 days, 5 hours, 12 minutes."""
+    seconds = max(0, int(time.total_seconds()))
+    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next((found for found in units if seconds >= found[0]), units[-1])
+    number = seconds // size
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does what the one argument says; the process's exit code."""
+    load_dotenv(".env", override=True)  # as Dagster's own commands do
+    if list(arguments) in (["start"], ["stop"]):
+        return switch(arguments[0])
+    if list(arguments) != ["status"]:
+        print("start, stop or status?", file=sys.stderr)
+        return 2
+    try:
+        settings = Settings.from_environment()
+        lake = Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region))
+        with dg.DagsterInstance.get() as instance:
+            print(status(instance, lake, datetime.now(timezone.utc)))
+    except (SettingsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
