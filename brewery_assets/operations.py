@@ -1,11 +1,9 @@
 """The platform from a terminal: `python -m brewery_assets.operations start`, `stop` or `status`."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import dagster as dg
 from dotenv import load_dotenv
@@ -105,15 +103,15 @@ def _snapshots(lake: Lake, now: datetime) -> Iterator[str]:
         if manifest is None:
             yield f"  {layer:22}none yet"
         else:
-            yield f"  {layer_line(lake, manifest)}  {age(now - manifest.created_at)} ago"
+            since = age(now - manifest.created_at)
+            yield f"  {layer_line(manifest)} {manifest.snapshot}  {since} ago"
 
 
-def layer_line(lake: Lake, manifest: Manifest) -> str:
-    """A snapshot in a line: its layer, rows, size, files and where it lies."""
-    shown = lake.storage.uri(manifest.folder).removeprefix(f"{Path.cwd()}{os.sep}")
+def layer_line(manifest: Manifest) -> str:
+    """A snapshot's layer, rows, size and files, in columns."""
     size = f"{manifest.bytes / 1e6:.1f} MB" if manifest.bytes > 1e6 else f"{manifest.bytes:,} B"
     files = f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
-    return f"{manifest.layer:22}{manifest.rows:>8,} rows {size:>8} in {files:10} {shown}/"
+    return f"{manifest.layer:22}{manifest.rows:>8,} rows {size:>8} in {files:10}"
 
 
 def age(time: timedelta) -> str:

@@ -61,6 +61,13 @@ def test_every_form_of_an_engines_address_is_taken(
         ("ROWS_LOST_PERCENT", "101", "allowed is a whole number, 0 to 100"),
         ("ROWS_LOST_PERCENT", "10%", "allowed is a whole number, 0 to 100"),
         ("MISSING_ROWS_ALLOWED", "1.5", "allowed is a whole number, 0 or more"),
+        ("PIPELINE_CRON", "at six", "allowed is a cron expression, such as 0 6 * * *"),
+        ("PIPELINE_TIMEZONE", "Kärnten", "allowed is a time zone, such as UTC or Europe/Vienna"),
+        (
+            "DAGSTER_WEBSERVER_URL",
+            "dagster.example.org",
+            "allowed is a web address, such as https://api.openbrewerydb.org/v1",
+        ),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(

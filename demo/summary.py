@@ -1,13 +1,16 @@
 """What lies in a lake, for a person at a terminal."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from brewery_assets.gold import GOLD
 from brewery_assets.lake import Lake
+from brewery_assets.lake_manifest import Manifest
 from brewery_assets.operations import LAYERS, layer_line
 
 PLACES = 10
@@ -37,7 +40,10 @@ def summary_of(lake: Lake) -> str:
             "",
             f"Published as snapshot {gold.snapshot}:",
             "",
-            *(f"  {layer_line(lake, manifest)}" for manifest in newest.values()),
+            *(
+                f"  {layer_line(manifest)} {_where(lake, manifest)}/"
+                for manifest in newest.values()
+            ),
             "",
             *(f"  {a:{width}}{b}".rstrip() for a, b in zip(left, right, strict=True)),
             "",
@@ -47,6 +53,10 @@ def summary_of(lake: Lake) -> str:
             "  make help           the other commands; README.md has queries to start from",
         ]
     )
+
+
+def _where(lake: Lake, manifest: Manifest) -> str:
+    return lake.storage.uri(manifest.folder).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def _ranking(title: str, counts: Iterable[tuple[str, int]]) -> list[str]:
