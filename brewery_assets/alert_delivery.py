@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from brewery_assets.lake_manifest import Manifest
 OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 WINDOW = timedelta(days=3)  # an address that is away for longer misses what is older
 SETTLED = timedelta(seconds=30)  # by then Dagster has said whether it tries again
-PATIENCE = 30.0  # seconds a tick: Dagster ends it after a minute, and its cursor is lost
+PATIENCE = 20.0  # seconds: Dagster ends a tick after a minute, and its cursor is lost
 LOCATION = "brewery_assets"
 
 
@@ -56,77 +57,54 @@ def deliver(
     again at the next tick, from where it stopped; it holds up no other.
 
     Args:
+        gold: the newest; None when there is none, or nobody can tell.
         cursor: what the tick before returned.
     """
-    until = time.monotonic() + PATIENCE
-    before = CURSOR.validate_json(cursor) if cursor else {}
+    known = CURSOR.validate_json(cursor) if cursor else {}
     over = runs_over(instance, now)
-    after: dict[str, Told] = {}
-    sent, problems = 0, []
-    for target in alerts.targets():
-        known = before.get(target.key)
-        told = known or Told(runs=[record.dagster_run.run_id for record in over])
-        found = _Post(target, until)
-        runs = _tell_runs(found, told, over, instance, alerts)
-        level = _tell_age(found, told.stale, gold, now, alerts)
-        after[target.key] = Told(runs=runs, stale=level)
-        sent += len(found.sent)
-        problems += [f"{target.name}: {found.problem}"] if found.problem else []
-    return Delivered(CURSOR.dump_json(after).decode(), sent, problems)
+    every = [record.dagster_run.run_id for record in over]
+    targets = alerts.targets()
+    told = [known.get(target.key) or Told(runs=every) for target in targets]
+    news = {
+        record.dagster_run.run_id: alert_of(record, instance, alerts)
+        for record in over
+        if any(record.dagster_run.run_id not in one.runs for one in told)
+        and _is_settled(record, instance)
+    }
+    level = staleness(gold, now) if gold else None
+    about_age = alert_of_age(gold, level, now, alerts) if gold and level is not None else None
+
+    def tell(target: Target, one: Told) -> tuple[Told, _Post]:
+        post = _Post(target)
+        runs = [run for run in every if run in one.runs or (run in news and post.send(news[run]))]
+        stale = _tell_age(post, one.stale, level, about_age)
+        return Told(runs=runs, stale=stale), post
+
+    with ThreadPoolExecutor(max_workers=len(targets) or 1) as pool:
+        found = [*pool.map(tell, targets, told)]
+    after = {target.key: one for target, (one, _) in zip(targets, found, strict=True)}
+    return Delivered(
+        CURSOR.dump_json(after).decode(),
+        sum(len(post.sent) for _, post in found),
+        [f"{post.target.name}: {post.problem}" for _, post in found if post.problem],
+    )
 
 
 def runs_over(instance: dg.DagsterInstance, now: datetime) -> Sequence[dg.RunRecord]:
     """The runs of this project that ended in the last days, in the order in which they did."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=OVER, updated_after=now - WINDOW))
-    ours = [record for record in records if _is_ours(record.dagster_run)]
+    since = now - WINDOW
+    records = instance.get_run_records(dg.RunsFilter(statuses=OVER, updated_after=since))
+    ours = [
+        record
+        for record in records  # one that ended earlier may have been updated since
+        if _is_ours(record.dagster_run) and (record.end_time or 0.0) > since.timestamp()
+    ]
     return sorted(ours, key=lambda record: record.end_time or 0.0)
 
 
 def _is_ours(run: dg.DagsterRun) -> bool:
     origin = run.remote_job_origin  # the command line's runs have none
     return origin is None or origin.location_name == LOCATION
-
-
-class _Post:
-    """One address, until it fails or the time is up."""
-
-    def __init__(self, target: Target, until: float) -> None:
-        self._target = target
-        self._until = until
-        self.sent: list[Alert] = []
-        self.problem = ""
-
-    def send(self, alert: Alert | None) -> bool:
-        """Whether it needs no more telling."""
-        if alert is None:
-            return True
-        if self.problem or time.monotonic() > self._until:
-            self.problem = self.problem or "no time was left; it is told at the next tick"
-            return False
-        if problem := self._target.send(alert):
-            self.problem = problem
-            return False
-        self.sent.append(alert)
-        return True
-
-
-def _tell_runs(
-    post: _Post,
-    told: Told,
-    over: Sequence[dg.RunRecord],
-    instance: dg.DagsterInstance,
-    alerts: Alerts,
-) -> list[str]:
-    done = []
-    for record in over:
-        run = record.dagster_run
-        if run.run_id in told.runs or (
-            not post.problem
-            and _is_settled(record, instance)
-            and post.send(alert_of(record, instance, alerts))
-        ):
-            done.append(run.run_id)
-    return done
 
 
 def _is_settled(record: dg.RunRecord, instance: dg.DagsterInstance) -> bool:
@@ -137,10 +115,34 @@ def _is_settled(record: dg.RunRecord, instance: dg.DagsterInstance) -> bool:
     return noted or time.time() - (record.end_time or 0.0) > SETTLED.total_seconds()
 
 
-def _tell_age(post: _Post, known: int, gold: Manifest | None, now: datetime, alerts: Alerts) -> int:
-    level = staleness(gold, now)
-    if gold is None or level == known:
-        return level
-    if level < known and any(alert.kind == "recovery" for alert in post.sent):
+class _Post:
+    """One address, until it fails or the time is up."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.sent: list[Alert] = []
+        self.problem = ""
+        self._until = time.monotonic() + PATIENCE
+
+    def send(self, alert: Alert | None) -> bool:
+        """Whether it needs no more telling; in order, so after a problem everything waits."""
+        if self.problem:
+            return False
+        if alert is None:
+            return True
+        if time.monotonic() > self._until:
+            self.problem = "no time was left"
+        else:
+            self.problem = self.target.send(alert) or ""
+        if not self.problem:
+            self.sent.append(alert)
+        return not self.problem
+
+
+def _tell_age(post: _Post, known: int, level: int | None, alert: Alert | None) -> int:
+    """The level of staleness that the address knows of then."""
+    if level is None or level == known:
+        return known
+    if level < known and any(sent.kind == "recovery" for sent in post.sent):
         return level  # it has just been told
-    return level if post.send(alert_of_age(gold, level, now, alerts)) else known
+    return level if post.send(alert) else known

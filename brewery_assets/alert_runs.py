@@ -120,10 +120,8 @@ def _aims(run: dg.DagsterRun, instance: dg.DagsterInstance) -> frozenset[str]:
     return frozenset(assets or {run.job_name})
 
 
-def staleness(gold: Manifest | None, now: datetime) -> int:
+def staleness(gold: Manifest, now: datetime) -> int:
     """0 for gold that is fresh, 1 for gold that grows stale, 2 for gold that is overdue."""
-    if gold is None:  # there has never been any
-        return 0
     age = now - gold.created_at
     return (age > WARN_AFTER) + (age > FAIL_AFTER)
 

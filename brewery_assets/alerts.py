@@ -1,7 +1,11 @@
 """What an alert is, and how it reaches every address in ALERT_URLS, through Apprise."""
 
 import hashlib
+import logging
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -88,18 +92,14 @@ class Target:
         (service,) = messenger
         preferred, *_ = service.notify_format
         in_html = preferred == apprise.NotifyFormat.HTML
-        # Apprise's types leave some of it out.
-        logged = apprise.LogCapture(  # type: ignore[no-untyped-call]
-            level=apprise.logging.WARNING, fmt="%(message)s"
-        )
-        with logged as said:
+        with _warnings() as said:
             arrived = messenger.notify(
                 title=f"[{PROJECT}] {alert.title}",
                 body=alert.html() if in_html else alert.text(),
                 body_format=apprise.NotifyFormat.HTML if in_html else apprise.NotifyFormat.TEXT,
                 notify_type=apprise.NotifyType(KINDS[alert.kind]),
             )
-            why = " ".join(said.getvalue().split())
+        why = " ".join(" ".join(said).split())
         return None if arrived else without_secrets(why or "it was refused", self._url)
 
 
@@ -116,6 +116,25 @@ class Alerts(dg.ConfigurableResource[None]):
     def link(self, path: str) -> str | None:
         """An address in the UI."""
         return f"{self.webserver_url}/{path}" if self.webserver_url else None
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What Apprise complains of in this thread; it is in its log alone that it does."""
+    found: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == threading.get_ident():
+                found.append(record.getMessage())
+
+    handler = Kept(level=logging.WARNING)
+    logger = logging.getLogger("apprise")
+    logger.addHandler(handler)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
 
 
 def name_of(url: str) -> str:

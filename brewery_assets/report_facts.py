@@ -102,9 +102,9 @@ def history(
     found = {one.made_from[SILVER.name]: _numbers(one, "changes_add_up") for one in changes}
     moments = []
     for gold in reversed(golds):
-        if gold.snapshot <= shown.snapshot:
+        breweries = _numbers(gold, "counts_add_up").get("gold")
+        if gold.snapshot <= shown.snapshot and breweries is not None:
             changed = found.get(gold.made_from[SILVER.name], {})
-            breweries = _numbers(gold, "counts_add_up")["gold"]
             kinds = {kind: changed.get(kind) for kind in KINDS}
             moments.append(Moment(time_of(gold.snapshot), breweries, kinds))
     return moments

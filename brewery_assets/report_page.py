@@ -12,6 +12,7 @@ import vl_convert
 from brewery_assets.audit import told
 from brewery_assets.changes import NOT_OPEN
 from brewery_assets.gold import GOLD
+from brewery_assets.lake_manifest import time_of
 from brewery_assets.report_charts import STATES_SHOWN, charts, picture
 from brewery_assets.report_facts import Facts
 
@@ -61,6 +62,7 @@ def page(facts: Facts) -> str:
         countries=sorted({(row["country_name"], row["country"]) for row in facts.counts}, key=str),
         checks=[(check, told(check.numbers)) for check in facts.checks],
         source=facts.origins[-1].source,
+        as_of=time_of(facts.origins[0].snapshot),
         made_at=datetime.now(timezone.utc),
         charts=charts(facts),
         states_shown=STATES_SHOWN,
