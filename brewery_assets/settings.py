@@ -64,6 +64,8 @@ def _time_zone(value: str) -> str:
 
 
 def _alert_urls(value: str) -> str:
+    if not value:
+        return value
     import apprise  # for whoever wants alerts
 
     for number, url in enumerate(value.split(), start=1):
