@@ -88,9 +88,9 @@ class Target:
         import apprise
 
         messenger = apprise.Apprise()
-        messenger.add(self._url)
-        (service,) = messenger
-        preferred, *_ = service.notify_format
+        if not messenger.add(self._url):
+            return "it is no address that Apprise can use"
+        preferred, *_ = messenger[0].notify_format
         in_html = preferred == apprise.NotifyFormat.HTML
         with _warnings() as said:
             arrived = messenger.notify(
