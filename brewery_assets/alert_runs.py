@@ -76,13 +76,14 @@ def _failed_checks(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterator
 def _failure(run: dg.DagsterRun, instance: dg.DagsterInstance) -> tuple[str, str]:
     """The step that failed first, blank when none did, and the root of its error."""
     for event in _events(run, instance, "STEP_FAILURE"):
-        return event.step_key, _root(event.step_failure_data.error) or event.message
+        return event.step_key, root_of(event.step_failure_data.error) or event.message
     for event in _events(run, instance, "PIPELINE_FAILURE"):
-        return "", _root(event.job_failure_data.error) or _line(event.message or "")
+        return "", root_of(event.job_failure_data.error) or _line(event.message or "")
     return "", "the run ended without saying why"
 
 
-def _root(error: Any) -> str:
+def root_of(error: Any) -> str:
+    """The first cause of an error of Dagster's, in one line; blank for none."""
     if error is None:
         return ""
     while error.cause:

@@ -7,7 +7,7 @@ import sys
 import threading
 
 from demo.faults import parse
-from demo.server import DemoApi
+from demo.server import LOOPBACK, DemoApi
 
 HIGHEST_PORT = 65535
 
@@ -25,6 +25,7 @@ def main() -> int:
         signal.signal(wanted, lambda *_: stopping.set())
     limit = options.requests_per_minute or None
     api = DemoApi(faults=faults, requests_per_minute=limit, port=options.port)
+    api.host = options.host
     _start(api)
     print(
         f"Open Brewery DB demo API: {api.url} ({len(api.rows):,} breweries; Ctrl-C stops it)",
@@ -49,6 +50,7 @@ def _start(api: DemoApi) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--host", default=LOOPBACK, help=f"default {LOOPBACK}")
     parser.add_argument("--port", type=int, default=8000, help="default 8000; 0: a free one")
     parser.add_argument(
         "--requests-per-minute", type=int, default=120, help="default 120; 0: no limit"

@@ -14,6 +14,8 @@ from demo.api import create_app
 from demo.data import Row, load
 from demo.faults import NO_FAULTS, Faults
 
+LOOPBACK = "127.0.0.1"
+
 
 class Seen(NamedTuple):
     """A request that came in: `url` is the path with its query, header names are lower case."""
@@ -24,7 +26,7 @@ class Seen(NamedTuple):
 
 
 class DemoApi:
-    """Serves a copy of `rows` (default: the real data) on 127.0.0.1 between enter and exit.
+    """Serves a copy of `rows` (default: the real data) on loopback between enter and exit.
 
     `rows` is the list being served: what is added, removed or altered shows in the next answer.
     `faults` may be assigned at any time. `requests` holds every request in the order of arrival.
@@ -46,6 +48,7 @@ class DemoApi:
         )
         self.requests: list[Seen] = []
         self.port = port
+        self.host = LOOPBACK
 
     @property
     def rows(self) -> list[Row]:
@@ -66,11 +69,11 @@ class DemoApi:
     @property
     def url(self) -> str:
         """The base address, without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://{self.host}:{self.port}/v1"
 
     def start(self) -> None:
         """Listens from here on, so a client need not wait. Raises OSError for a taken port."""
-        listener = socket.create_server(("127.0.0.1", self.port))
+        listener = socket.create_server((self.host, self.port))
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._recorded,
