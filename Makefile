@@ -5,7 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help demo run_test test lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+.PHONY: help build start_environment stop_environment demo run_test test lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+
+# Four targets mean the stack while it is up, and this machine's .venv while it is not.
+define in_stack_or_here
+@if deploy/stack running; then echo "In the stack:" && deploy/stack exec $(1); \
+	else $(MAKE) --no-print-directory $(VENV)/installed && echo "On this machine:" && $(or $(2),$(BIN)/$(1)); fi
+endef
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,17 +30,26 @@ lint: $(VENV)/installed ## check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-run_pipeline: $(VENV)/installed ## the job once, against the live API or BREWERY_API_URL
-	@$(BIN)/dg launch --job run_pipeline_brewery
+build: ## the stack's images, and .env with random secrets if there is none
+	@deploy/stack build
 
-start_pipeline: $(VENV)/installed ## the daily schedule and the sensors on; the daemon of `make dev` acts on them
-	@$(BIN)/python -m brewery_assets.operations start
+start_environment: ## the stack of docker-compose.yml: up, healthy, and where it is
+	@deploy/stack start
 
-stop_pipeline: $(VENV)/installed ## the same off
-	@$(BIN)/python -m brewery_assets.operations stop
+stop_environment: ## the stack down; asks before it deletes its data, YES=1 does not ask
+	@YES=$(YES) deploy/stack stop
 
-status: $(VENV)/installed ## what is on, how the last runs ended, the newest snapshot of each layer
-	@$(BIN)/python -m brewery_assets.operations status
+run_pipeline: ## the job once, against the live API or BREWERY_API_URL
+	$(call in_stack_or_here,python -m brewery_assets.launch run_pipeline_brewery,$(BIN)/dg launch --job run_pipeline_brewery)
+
+start_pipeline: ## the daily schedule and the sensors on; here, the daemon of `make dev` acts on them
+	$(call in_stack_or_here,python -m brewery_assets.operations start)
+
+stop_pipeline: ## the same off
+	$(call in_stack_or_here,python -m brewery_assets.operations stop)
+
+status: ## what is on, how the last runs ended, the newest snapshot of each layer
+	$(call in_stack_or_here,python -m brewery_assets.operations status)
 
 publish_report: $(VENV)/installed ## the page and the CSV of the newest counts, in <lake>/brewery_report/
 	@$(BIN)/dg launch --job publish_report
@@ -68,6 +83,9 @@ lock: $(VENV)/installed ## the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group stack --constraint requirements.lock --universal \
+		--python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-header --quiet --output-file requirements-stack.lock
 	$(BIN)/uv pip compile --group expectations --constraint requirements.lock --universal \
 		--python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-annotate --no-header --quiet --output-file requirements-expectations.lock

@@ -1,0 +1,43 @@
+"""What the image of Apache Spark holds beside PySpark's own jars: S3A's, and its settings.
+
+The jars come as Spark itself fetches its packages, once, when the image is built.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import spark_s3a
+from pyspark.sql import SparkSession
+
+SPARK = Path("/opt/spark")
+FETCHED = Path("/tmp/ivy")  # noqa: S108  # of the image's builder, which nobody shares
+# Hadoop fills in what stands in the container's environment.
+PLACE = {"AWS_REGION": "${env.AWS_REGION}", "AWS_ENDPOINT_URL": "${env.AWS_ENDPOINT_URL}"}
+
+
+def main() -> None:
+    """Writes conf/spark-defaults.conf, and fetches the jars into jars-s3a/."""
+    os.environ["SPARK_HOME"] = str(SPARK)
+    builder = SparkSession.builder.master("local[1]").config("spark.jars.ivy", str(FETCHED))
+    for name, value in spark_s3a.JARS.items():
+        builder = builder.config(name, value)
+    builder.getOrCreate().stop()
+    shutil.copytree(FETCHED / "jars", SPARK / "jars-s3a")
+    settings = {
+        name: value
+        for name, value in spark_s3a.settings(PLACE).items()
+        if name not in spark_s3a.JARS
+    }
+    settings |= {
+        "spark.executor.memory": "1536m",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.ui.enabled": "false",
+    }
+    lines = [f"{name} {value}\n" for name, value in settings.items()]
+    (SPARK / "conf").mkdir()
+    (SPARK / "conf" / "spark-defaults.conf").write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    main()

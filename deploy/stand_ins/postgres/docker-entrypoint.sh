@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Makes the cluster on the first start, as the official image does, and becomes the server.
+set -euo pipefail
+user=${POSTGRES_USER:-postgres}
+if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    : "${POSTGRES_PASSWORD:?is not set}"
+    initdb --username="$user" --pwfile=<(echo "$POSTGRES_PASSWORD") \
+        --auth-local=trust --auth-host=scram-sha-256 >/dev/null
+    echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
+    pg_ctl --wait --silent --options="-c listen_addresses=''" start
+    [ "${POSTGRES_DB:-$user}" = postgres ] ||
+        createdb --username="$user" --maintenance-db=postgres "${POSTGRES_DB:-$user}"
+    pg_ctl --wait --silent --mode=fast stop
+fi
+exec "$@" -c listen_addresses='*'
