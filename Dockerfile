@@ -70,8 +70,7 @@ COPY --from=s3a /opt/spark/jars-s3a /opt/spark/jars
 COPY --from=s3a /opt/spark/conf /opt/spark/conf
 COPY deploy/spark/bin/ /usr/local/bin/
 USER 10001
-VOLUME /state
-EXPOSE 7077 8081 15002
+EXPOSE 7077 8080 8081 15002
 ENTRYPOINT ["spark-entrypoint"]
 
 FROM python AS dagster

@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo run_test test lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+.PHONY: help build start_environment stop_environment demo run_test test run_test_stack lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
 
-# Four targets mean the stack while it is up, and this machine's .venv while it is not.
+# Six targets mean the stack while it is up, and this machine's .venv while it is not.
 define in_stack_or_here
-@if deploy/stack running; then echo "In the stack:" && deploy/stack exec $(1); \
-	else $(MAKE) --no-print-directory $(VENV)/installed && echo "On this machine:" && $(or $(2),$(BIN)/$(1)); fi
+@if deploy/stack running; then echo "In the stack:" && deploy/stack run $(1); \
+	else $(MAKE) --no-print-directory $(or $(3),$(VENV)/installed) && echo "On this machine:" && \
+	$(or $(2),$(BIN)/$(1)); fi
 endef
 
 help: ## list the targets
@@ -24,6 +25,9 @@ run_test: $(VENV)/expectations ## lint, check types and run every test
 	$(BIN)/python -m pytest
 
 test: run_test ## the same
+
+run_test_stack: $(VENV)/installed ## bring the whole stack up, kill its parts, look into its bucket
+	$(BIN)/python -m pytest -m stack
 
 lint: $(VENV)/installed ## check format, style and types
 	$(BIN)/ruff format --check .
@@ -51,14 +55,14 @@ stop_pipeline: ## the same off
 status: ## what is on, how the last runs ended, the newest snapshot of each layer
 	$(call in_stack_or_here,python -m brewery_assets.operations status)
 
-publish_report: $(VENV)/installed ## the page and the CSV of the newest counts, in <lake>/brewery_report/
-	@$(BIN)/dg launch --job publish_report
+publish_report: ## the page and the CSV of the newest counts, in <lake>/brewery_report/
+	$(call in_stack_or_here,python -m brewery_assets.launch publish_report,$(BIN)/dg launch --job publish_report)
 
 alert_test: $(VENV)/installed ## a test message to every address in ALERT_URLS, and whether it arrived
 	@$(BIN)/python -m brewery_assets.alert_test
 
-audit_silver: $(VENV)/expectations ## silver against its Great Expectations; HTML in <lake>/data_docs/
-	@$(BIN)/dg launch --job audit_silver
+audit_silver: ## silver against its Great Expectations; HTML in <lake>/data_docs/
+	$(call in_stack_or_here,python -m brewery_assets.launch audit_silver,$(BIN)/dg launch --job audit_silver,$(VENV)/expectations)
 
 dev: $(VENV)/installed ## the Dagster UI with its daemon, on http://127.0.0.1:3000
 	@$(BIN)/dg dev --host 127.0.0.1
@@ -83,7 +87,7 @@ lock: $(VENV)/installed ## the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--quiet --output-file requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --group stack --constraint requirements.lock --universal \
+	$(BIN)/uv pip compile pyproject.toml --group stack --group expectations --constraint requirements.lock --universal \
 		--python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-annotate --no-header --quiet --output-file requirements-stack.lock
 	$(BIN)/uv pip compile --group expectations --constraint requirements.lock --universal \

@@ -83,10 +83,13 @@ def _failure(run: dg.DagsterRun, instance: dg.DagsterInstance) -> tuple[str, str
 
 
 def root_of(error: Any) -> str:
-    """The first cause of an error of Dagster's, in one line; blank for none."""
+    """The first cause of an error of Dagster's, in one line; blank for none.
+
+    An error of this package's own is enough: it says what could not be done, and its cause.
+    """
     if error is None:
         return ""
-    while error.cause:
+    while error.cause and not error.message.startswith(f"{__package__}."):
         error = error.cause
     return _line(re.sub(r"^[\w.]+\.(?=\w+: )", "", error.message))
 

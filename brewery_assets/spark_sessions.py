@@ -32,6 +32,7 @@ def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as SparkSession.builder.remote says it
     session: Any = ConnectSession.builder.channelBuilder(channel).create()
     session.client.set_retry_policies([PATIENCE])
+    _say_that_it_was_restarted(session.client)
     try:
         within(ANSWERING, lambda: session.version)
     except BaseException as error:
@@ -42,6 +43,15 @@ def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
         raise
     found: SparkSession = session
     return found
+
+
+def _say_that_it_was_restarted(client: Any) -> None:
+    """Of a server that was restarted PySpark says that there is no active session, and not why.
+
+    It closes its client first, and then asks that client for the details of the server's answer.
+    """
+    details = client._fetch_enriched_error
+    client._fetch_enriched_error = lambda info: None if client.is_closed else details(info)
 
 
 def near(session: Any) -> SparkSession:

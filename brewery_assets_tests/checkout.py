@@ -14,17 +14,24 @@ from brewery_assets.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 FILES = ("pyproject.toml", "workspace.yaml", "dagster.yaml", "Makefile", "brewery_assets", "demo")
-SCRUBBED = ("AWS_", *(f"{name.upper().partition('_')[0]}_" for name in Settings.model_fields))
+SCRUBBED = (
+    "AWS_",
+    "STACK_",
+    "COMPOSE_",
+    *(f"{name.upper().partition('_')[0]}_" for name in Settings.model_fields),
+)
 
 
 class Checkout:
     """A folder in which the project's files are, and nothing of the developer's."""
 
+    files: tuple[str, ...] = FILES
+
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder = folder
         folder.mkdir()
-        for name in FILES:
-            (folder / name).symlink_to(ROOT / name)
+        for name in self.files:
+            self.place(name)
         kept = {name: text for name, text in os.environ.items() if not name.startswith(SCRUBBED)}
         tools = Path(sys.executable).parent
         self.environment = {
@@ -36,6 +43,10 @@ class Checkout:
             "AWS_EC2_METADATA_DISABLED": "true",
             **settings,
         }
+
+    def place(self, name: str) -> None:
+        """Puts one of the project's files, or folders, into this one."""
+        (self.folder / name).symlink_to(ROOT / name)
 
     def start(
         self, *command: str, output: IO[str] | int = subprocess.PIPE

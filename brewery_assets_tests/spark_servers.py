@@ -38,7 +38,7 @@ def missing(what: str) -> None:
 def spark_server(environment: Mapping[str, str]) -> Iterator[str]:
     """The address of a server as `make spark_connect` starts it, under these AWS settings."""
     require_java()
-    port = _free()
+    port = free_port()
     command = [sys.executable, "-m", "brewery_assets.spark_server", "--port", str(port)]
     with _started(command, environment):
         yield f"sc://127.0.0.1:{port}"
@@ -51,7 +51,7 @@ def spark_3_5_server() -> Iterator[str]:
     if not (OLD_SPARK / "installed").exists():
         missing("`make spark_3_5` installs the Apache Spark 3.5 that this needs")
     (home,) = OLD_SPARK.glob("lib/python*/site-packages/pyspark")
-    port = _free()
+    port = free_port()
     command = [
         f"{home}/bin/spark-submit",
         *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
@@ -92,7 +92,8 @@ def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
             process.wait()
 
 
-def _free() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port

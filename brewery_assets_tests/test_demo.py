@@ -453,12 +453,13 @@ def command(*options: str) -> Iterator[tuple["subprocess.Popen[str]", list[str]]
 def test_the_command_takes_a_free_port_for_a_taken_one_and_its_options_work() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with command("--port", str(port), "--requests-per-minute=1", "--fault=html=1") as started:
+        options = ("--requests-per-minute=1", "--fault=html=1", "--rows=1050")
+        with command("--port", str(port), *options) as started:
             process, (said, ready) = started
             assert said == f"Port {port} is taken; taking a free one."
             match = re.fullmatch(
                 r"Open Brewery DB demo API: (http://127\.0\.0\.1:\d+/v1)"
-                r" \(11,822 breweries; Ctrl-C stops it\)",
+                r" \(1,050 breweries; Ctrl-C stops it\)",
                 ready,
             )
             assert match
@@ -517,7 +518,9 @@ def test_fault_switches_are_read_as_what_their_fields_hold() -> None:
     )
 
 
-@pytest.mark.parametrize("option", ["--fault=hang=1", "--port=65536", "--requests-per-minute=-1"])
+@pytest.mark.parametrize(
+    "option", ["--fault=hang=1", "--port=65536", "--requests-per-minute=-1", "--rows=-1"]
+)
 def test_the_command_refuses_a_bad_option_in_one_line_with_status_2(option: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "demo", option],

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 
+from demo.data import load
 from demo.faults import parse
 from demo.server import LOOPBACK, DemoApi
 
@@ -24,7 +25,8 @@ def main() -> int:
     for wanted in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wanted, lambda *_: stopping.set())
     limit = options.requests_per_minute or None
-    api = DemoApi(faults=faults, requests_per_minute=limit, port=options.port)
+    rows = load()[: options.rows]
+    api = DemoApi(rows, faults=faults, requests_per_minute=limit, port=options.port)
     api.host = options.host
     _start(api)
     print(
@@ -52,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--host", default=LOOPBACK, help=f"default {LOOPBACK}")
     parser.add_argument("--port", type=int, default=8000, help="default 8000; 0: a free one")
+    parser.add_argument("--rows", type=int, help="how many breweries; default all")
     parser.add_argument(
         "--requests-per-minute", type=int, default=120, help="default 120; 0: no limit"
     )
@@ -61,6 +64,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if not 0 <= options.port <= HIGHEST_PORT:
         parser.exit(2, f"--port must be from 0 to {HIGHEST_PORT}.\n")
+    if options.rows is not None and options.rows < 0:
+        parser.exit(2, "--rows must not be negative.\n")
     if options.requests_per_minute < 0:
         parser.exit(2, "--requests-per-minute must not be negative.\n")
     return options

@@ -1,0 +1,232 @@
+"""`make build` to `make stop_environment` on real containers, and what they survive.
+
+`make run_test_stack` runs these, and needs a container engine.
+"""
+
+import re
+import stat
+from collections.abc import Iterator
+
+import pytest
+
+from brewery_assets.lake_manifest import Manifest
+from brewery_assets.report import REPORT
+from brewery_assets_tests.checkout import JOB
+from brewery_assets_tests.conftest import LAYERS
+from brewery_assets_tests.stack import FEW, SERVICES, Stack, require_engine
+
+pytestmark = pytest.mark.stack
+
+LAKE = "breweries"
+STEP = 'Started execution of step "silver_and_rejected_breweries"'
+NOBODY = "http://demo:8000/v2"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack, built and up."""
+    require_engine()
+    stack = Stack(tmp_path_factory.mktemp("stack") / "checkout")
+    try:
+        for target in ("build", "start_environment"):
+            stack.made(target)
+        yield stack
+    finally:
+        volumes = stack.volumes()
+        stack.made("stop_environment", "YES=1")
+        assert not stack.left(volumes)
+
+
+def published(objects: dict[str, int], layer: str) -> list[str]:
+    """The published snapshots of a layer, oldest first."""
+    found = re.findall(
+        rf"^{LAKE}/{layer}/snapshot=(\S+)/_manifest\.json$", "\n".join(objects), re.MULTILINE
+    )
+    return sorted(found)
+
+
+def manifest(stack: Stack, layer: str, snapshot: str) -> Manifest:
+    key = f"{LAKE}/{layer}/snapshot={snapshot}/_manifest.json"
+    body = stack.client().get_object(Bucket="lake", Key=key)["Body"]
+    return Manifest.model_validate_json(body.read())
+
+
+def of_published(stack: Stack) -> dict[str, int]:
+    """Every object of every published snapshot, with its size, each as its manifest says."""
+    objects = stack.objects()
+    found: dict[str, int] = {}
+    for layer in (*LAYERS, REPORT):
+        for snapshot in published(objects, layer):
+            folder = f"{LAKE}/{layer}/snapshot={snapshot}"
+            files = {
+                f"{folder}/{file.path}": file.bytes
+                for file in manifest(stack, layer, snapshot).files
+            }
+            assert files.items() <= objects.items()
+            found |= {**files, f"{folder}/_manifest.json": objects[f"{folder}/_manifest.json"]}
+    return found
+
+
+def test_the_secrets_are_made_once_at_random_and_for_the_owner_alone(stack: Stack) -> None:
+    file = stack.folder / ".env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    made = file.read_text()
+    assert made.startswith((stack.folder / ".env.example").read_text())
+    secrets = [text for name, text in stack.settings().items() if name.startswith("STACK_")]
+    assert len({*secrets}) == 3
+    assert all(re.fullmatch("[0-9a-f]{48}", secret) for secret in secrets)
+    stack.made("build")
+    assert file.read_text() == made
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_service_runs_with_as_few_rights_as_it_can_do_with(stack: Stack, service: str) -> None:
+    found = stack.containers()[service]
+    config, host = found["Config"], found["HostConfig"]
+    image, _, tag = config["Image"].partition(":")
+    assert image in ("postgres", *(f"brewery-assets-{name}" for name in ("dagster", "spark", "s3")))
+    assert re.match(r"\d+\.\d+", tag)
+    assert config["User"] not in ("", "0", "root")
+    assert config["Healthcheck"]["Test"]
+    assert found["State"]["Health"]["Status"] == "healthy"
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host["Init"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["Memory"] > 0
+    assert not host["Privileged"]
+    published = [at["HostIp"] for ports in (host["PortBindings"] or {}).values() for at in ports]
+    assert published == (["127.0.0.1"] if service in ("webserver", "s3") else [])
+    kept = {mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume"}
+    named = {"s3": "s3", "postgres": "postgres", "spark-master": "spark"}.get(service)
+    if named:
+        assert kept == {f"{stack.project}_{named}"}
+
+
+def test_no_image_holds_a_secret(stack: Stack) -> None:
+    secrets = [text for name, text in stack.settings().items() if name.startswith("STACK_")]
+    for found in stack.containers().values():
+        image = stack.docker("image", "inspect", found["Image"])
+        layers = stack.docker("image", "history", "--no-trunc", found["Image"])
+        assert not [secret for secret in secrets if secret in image + layers]
+
+
+def test_the_pipeline_in_the_stack_fills_the_bucket_and_the_page_follows(stack: Stack) -> None:
+    said = stack.made("start_pipeline")
+    assert "In the stack:" in said
+    assert "daily_pipeline is on\ngold_updated is on\nalerts is on\n" in said
+    assert "not running" not in said
+    said = stack.made("run_pipeline")
+    assert "In the stack:" in said
+    assert "page 60 of 60: 11,822 breweries" in said
+    assert re.search(rf"Run [0-9a-f]{{8}} succeeded: {stack.address}/runs/", said)
+    objects = stack.objects()
+    newest = published(objects, "gold_brewery_counts")[-1]
+    for layer, rows, least in (
+        ("bronze_breweries", 11_822, 1),
+        ("silver_breweries", 11_822, 200),
+        ("gold_brewery_counts", 613, 1),
+    ):
+        found = manifest(stack, layer, newest)
+        assert found.rows == rows
+        assert len(found.files) >= least
+    of_published(stack)
+    assert any(key.startswith("compute_logs/") for key in objects)
+    stack.wait_for(lambda: f"{LAKE}/brewery_report/index.html" in stack.objects())
+    stack.wait_for(lambda: report_of(stack) == newest)
+    said = stack.made("status")
+    assert "Daemon: running\n" in said
+    assert re.search(r"gold_brewery_counts +613 rows .* ago", said)
+    assert re.search(rf"{JOB} +success", said)
+    said = stack.made("stop_pipeline")
+    assert "daily_pipeline is off\ngold_updated is off\nalerts is off\n" in said
+
+
+def report_of(stack: Stack) -> str | None:
+    """The gold that the newest report was made from."""
+    reports = published(stack.objects(), REPORT)
+    if not reports:
+        return None
+    return manifest(stack, REPORT, reports[-1]).made_from["gold_brewery_counts"]
+
+
+def test_a_source_that_fails_ends_the_command_with_an_error_that_says_why(stack: Stack) -> None:
+    before = of_published(stack)
+    code, said = stack.make("run_pipeline", f"BREWERY_API_URL={NOBODY}")
+    assert code != 0
+    assert re.search(rf"RefusedError: GET {NOBODY}/breweries/meta answered 404", said), said
+    assert re.search(r"Run [0-9a-f]{8} failed: ", said)
+    assert of_published(stack) == before
+
+
+def test_what_is_lost_is_limited_for_one_run_by_whoever_types_it(stack: Stack) -> None:
+    stack.made("run_pipeline")
+    code, said = stack.make("run_pipeline", f"BREWERY_API_URL={FEW}")
+    assert code != 0
+    assert "Asset check 'row_count_is_plausible' on 'bronze_breweries' did not pass" in said
+    before = published(stack.objects(), "gold_brewery_counts")
+    stack.made("run_pipeline", f"BREWERY_API_URL={FEW}", "ROWS_LOST_PERCENT=100")
+    after = published(stack.objects(), "gold_brewery_counts")
+    assert after[:-1] == before
+    assert manifest(stack, "bronze_breweries", after[-1]).rows == 300
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_run_outlives_the_death_of_a_service_or_fails_clearly_and_the_next_one_succeeds(
+    stack: Stack, service: str
+) -> None:
+    lake, runs = of_published(stack), stack.runs()
+    few = (f"BREWERY_API_URL={FEW}", "ROWS_LOST_PERCENT=100")
+    process = stack.start("make", "--no-print-directory", "run_pipeline", *few)
+    heard = stack.until(process, STEP)
+    restarts = stack.containers()[service]["RestartCount"]
+    stack.crash(service)
+    code, said = stack.ended(process)
+    said = heard + said
+    assert re.search(r"^Run [0-9a-f]{8} (succeeded|failed): ", said, re.MULTILINE), said
+    assert (code == 0) == ("succeeded: " in said)
+    if code:
+        assert clear_failure(said), said
+    stack.wait_until_back(service, restarts)
+
+    said = stack.made("run_pipeline", *few)
+    assert re.search(r"^Run [0-9a-f]{8} succeeded: ", said, re.MULTILINE), said
+    assert lake.items() <= of_published(stack).items()
+    assert runs.items() <= stack.runs().items()
+    assert not {"STARTED", "STARTING", "QUEUED"} & {*stack.runs().values()}
+
+
+def clear_failure(said: str) -> bool:
+    """Whether a failed run names the server that was lost, or the process that is gone."""
+    return bool(
+        re.search(r"the process of this run is gone", said)
+        or re.search(r"(SESSION_CHANGED|Spark server driver instance has restarted)", said)
+        or re.search(r"(could not be written|could not be read|does not answer)", said)
+    )
+
+
+def test_more_workers_are_added_and_taken_away(stack: Stack) -> None:
+    stack.made("start_environment", "STACK_SPARK_WORKERS=2")
+    try:
+        stack.wait_for(lambda: stack.logs("spark-master").count("Registering worker") >= 2)
+        stack.made("run_pipeline", f"BREWERY_API_URL={FEW}", "ROWS_LOST_PERCENT=100")
+    finally:
+        stack.made("start_environment")
+
+
+def test_what_was_made_is_there_again_after_a_stop_and_a_start(stack: Stack) -> None:
+    lake, runs = of_published(stack), stack.runs()
+    volumes = stack.volumes()
+    said = stack.made("stop_environment")
+    assert "Its data stays: make stop_environment YES=1 deletes it" in said
+    assert stack.left(volumes) == {
+        f"{stack.project}_{name}" for name in ("s3", "postgres", "spark")
+    }
+    assert not stack.containers()
+    assert "The stack is down" in stack.made("stop_environment")
+    said = stack.made("start_environment")
+    assert f"Dagster   {stack.address}\n" in said
+    assert f"Dagster   {stack.address}\n" in stack.made("start_environment")
+    assert of_published(stack) == lake
+    assert runs.items() <= stack.runs().items()

@@ -1,0 +1,130 @@
+"""What the stack's commands say where something is missing; none of it needs a container."""
+
+import os
+import re
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brewery_assets_tests.checkout import ROOT
+from brewery_assets_tests.stack import Stack
+from brewery_assets_tests.test_commands import README
+
+NEEDED = (
+    "bash",
+    "dirname",
+    "sed",
+    "tail",
+    "head",
+    "od",
+    "tr",
+    "cp",
+    "cat",
+    "make",
+    "sort",
+    "xargs",
+)
+SECRETS = ("STACK_S3_ACCESS_KEY", "STACK_S3_SECRET_KEY", "STACK_POSTGRES_PASSWORD")
+Programs = Callable[..., None]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack(tmp_path / "checkout")
+
+
+@pytest.fixture
+def programs(stack: Stack, tmp_path: Path) -> Programs:
+    """Leaves no programs but these, as scripts, and the common ones."""
+
+    def leave(**scripts: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for name in NEEDED:
+            (folder / name).symlink_to(shutil.which(name) or name)
+        for name, script in scripts.items():
+            program = folder / name.replace("_", "-")
+            program.write_text(f"#!/bin/bash\n{script}\n")
+            program.chmod(0o755)
+        stack.environment["PATH"] = str(folder)
+
+    return leave
+
+
+@pytest.mark.parametrize("target", ["build", "start_environment", "stop_environment"])
+def test_without_docker_one_line_says_so(stack: Stack, programs: Programs, target: str) -> None:
+    programs()
+    code, said = stack.make(target)
+    assert code != 0
+    assert said.startswith("Docker is missing: install it, with its compose plugin\n")
+    assert not (stack.folder / ".env").exists()
+
+
+def test_without_compose_one_line_says_so(stack: Stack, programs: Programs) -> None:
+    programs(docker="exit 1")
+    code, said = stack.make("build")
+    assert code != 0
+    assert said.startswith("Docker's compose plugin is missing (docker-compose 1.29 will do): ")
+
+
+def test_an_engine_that_does_not_answer_is_told(stack: Stack, programs: Programs) -> None:
+    programs(docker='[ "$1" = compose ]')
+    code, said = stack.make("start_environment")
+    assert code != 0
+    assert said.startswith("Docker does not answer: start it, or see whether you may use it")
+
+
+def test_a_port_that_is_taken_is_named_with_the_setting_that_chooses_another(
+    stack: Stack, programs: Programs
+) -> None:
+    programs(docker="exit 0")
+    with socket.create_server(("127.0.0.1", stack.web_port)):
+        code, said = stack.make("start_environment")
+    assert code != 0
+    assert f"Port {stack.web_port} is taken: " in said
+    assert "STACK_WEBSERVER_PORT=… in .env\n" in said
+
+
+def test_an_image_that_was_not_built_is_told(stack: Stack, programs: Programs) -> None:
+    programs(docker='[ "$1" != image ]')
+    code, said = stack.make("start_environment")
+    assert code != 0
+    assert "There is no image brewery-assets-dagster:0.1.0: make build\n" in said
+
+
+def test_an_env_file_of_ones_own_is_kept_and_what_it_lacks_is_told(
+    stack: Stack, programs: Programs
+) -> None:
+    mine = f"LAKE_URI=elsewhere\n{SECRETS[1]}=mine\n"
+    (stack.folder / ".env").write_text(mine)
+    programs(docker="exit 0")
+    code, said = stack.make("build")
+    assert code != 0
+    assert f".env lacks {SECRETS[0]} {SECRETS[2]}: the line above adds them\n" in said
+    line = said.splitlines()[0]
+    stack.environment["PATH"] = os.environ["PATH"]
+    stack.ended(stack.start("bash", "-c", line))
+    kept = (stack.folder / ".env").read_text()
+    assert kept.startswith(mine)
+    assert re.findall(r"^(STACK_\w+)=[0-9a-f]{48}$", kept, re.MULTILINE) == [SECRETS[0], SECRETS[2]]
+
+
+def test_a_number_of_workers_that_is_none_is_refused(stack: Stack, programs: Programs) -> None:
+    programs(docker="exit 0")
+    code, said = stack.make("start_environment", "STACK_SPARK_WORKERS=many")
+    assert code != 0
+    assert "STACK_SPARK_WORKERS=many: allowed is a whole number, 1 or more\n" in said
+
+
+def test_the_settings_of_the_stack_are_in_the_readme_and_the_example() -> None:
+    used = {
+        name
+        for file in ("docker-compose.yml", "deploy/stack")
+        for name in re.findall(r"\bSTACK_[A-Z0-9_]+", (ROOT / file).read_text())
+    } - {*SECRETS}
+    example = (ROOT / ".env.example").read_text()
+    assert {name for name in used if f"#{name}=" in example} == used
+    assert {name for name in used if f"`{name}`" in README} == used
