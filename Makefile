@@ -20,7 +20,7 @@ help: ## list the targets
 demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled data, into lake/
 	@$(BIN)/python -m demo.run
 
-run_test: $(VENV)/expectations ## lint, check types and run every test
+run_test: $(VENV)/expectations ## lint, check types and run every test but the stack's
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
 

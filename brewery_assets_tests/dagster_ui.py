@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import requests
 
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS
+from brewery_assets_tests.spark_servers import free_port
 
 DAGSTER = (sys.executable, "-m", "dagster")
 
@@ -21,25 +21,44 @@ DAGSTER = (sys.executable, "-m", "dagster")
 @contextlib.contextmanager
 def dagster_dev(checkout: Checkout) -> Iterator[str]:
     """The address of the Dagster UI with its daemon."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = ("dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port))
+    with _serving(checkout, port, *DAGSTER, *command) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def make_dev(checkout: Checkout) -> Iterator[str]:
+    """The same, by `make dev`; the environment that it uses is the one that runs the tests."""
+    port = free_port()
+    checkout.environment["DAGSTER_DG_DEV_PORT"] = str(port)  # the option --port, for dg
+    (checkout.folder / ".venv").symlink_to(sys.prefix)
+    # However old the environment is, it is not to be made anew while it is in use.
+    with _serving(checkout, port, "make", "--old-file=.venv/installed", "dev") as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _serving(checkout: Checkout, port: int, *command: str) -> Iterator[str]:
+    """The address, once it answers; in the end Ctrl-C, which reaches every process at once."""
     address = f"http://127.0.0.1:{port}"
-    with (checkout.folder / "dev.log").open("w") as log:
-        process = checkout.start(*DAGSTER, *command, output=log)
+    log = checkout.folder / "dev.log"
+    with log.open("w") as output:
+        process = checkout.start(*command, output=output)
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while not answers(address):
-                assert process.poll() is None, (checkout.folder / "dev.log").read_text()
-                assert time.monotonic() < until
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < until, log.read_text()
                 time.sleep(0.2)
             yield address
         finally:
-            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=60)
             finally:
-                if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
 

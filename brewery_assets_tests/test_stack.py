@@ -9,11 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from brewery_assets.gold import GOLD
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.report import REPORT
+from brewery_assets.silver import SILVER
+from brewery_assets_tests.browser import chromium
 from brewery_assets_tests.checkout import JOB
 from brewery_assets_tests.conftest import LAYERS
 from brewery_assets_tests.stack import FEW, SERVICES, Stack, require_engine
+from brewery_assets_tests.test_ui import AUTOMATIONS, ROWS
+from brewery_assets_tests.ui import DagsterUi
 
 pytestmark = pytest.mark.stack
 
@@ -151,11 +156,24 @@ def report_of(stack: Stack) -> str | None:
     return manifest(stack, REPORT, reports[-1]).made_from["gold_brewery_counts"]
 
 
+def test_the_ui_of_the_stack_materializes_all_and_shows_what_came_of_it(stack: Stack) -> None:
+    with chromium() as browser:
+        ui = DagsterUi(browser, stack.address)
+        assert ui.lineage().keys() == ROWS.keys()
+        assert ui.outcome(ui.materialize_all()) == "Success"
+        for layer in ("bronze_breweries", SILVER.name, GOLD.name, REPORT):
+            assert ui.row_count(layer) == ROWS[layer]
+        assert {*ui.checks(GOLD.name).values()} == {"Succeeded"}
+        assert ui.automations().keys() == AUTOMATIONS
+        ui.close()
+        assert not ui.errors
+
+
 def test_a_source_that_fails_ends_the_command_with_an_error_that_says_why(stack: Stack) -> None:
     before = of_published(stack)
     code, said = stack.make("run_pipeline", f"BREWERY_API_URL={NOBODY}")
     assert code != 0
-    assert re.search(rf"RefusedError: GET {NOBODY}/breweries/meta answered 404", said), said
+    assert re.search(rf"RefusedError: GET {NOBODY}/breweries\S* answered 404", said), said
     assert re.search(r"Run [0-9a-f]{8} failed: ", said)
     assert of_published(stack) == before
 

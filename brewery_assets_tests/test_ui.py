@@ -1,0 +1,166 @@
+"""The UI that `make dev` starts, used in a browser as a person would."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from playwright.sync_api import Browser
+
+from brewery_assets.checks import RULES
+from brewery_assets.gold import GOLD
+from brewery_assets.report import REPORT
+from brewery_assets.silver import SILVER
+from brewery_assets_tests.browser import chromium
+from brewery_assets_tests.checkout import ROOT, Checkout
+from brewery_assets_tests.conftest import Pipeline
+from brewery_assets_tests.dagster_ui import make_dev
+from brewery_assets_tests.ui import DagsterUi
+from demo.data import Row
+from demo.faults import Faults
+from demo.server import DemoApi
+
+ROWS = {
+    "bronze_breweries": 11_822,
+    "silver_breweries": 11_822,
+    "rejected_breweries": 0,
+    "gold_brewery_counts": 613,
+    "gold_brewery_changes": 0,
+    "brewery_report": 613,
+}
+KINDS = {
+    "bronze_breweries": "Bronze",
+    "silver_breweries": "Silver",
+    "rejected_breweries": "Silver",
+    "gold_brewery_counts": "Gold",
+    "gold_brewery_changes": "Gold",
+    "brewery_report": "html",
+}
+CHECKS = {name: dict.fromkeys(rules, "Succeeded") for name, rules in RULES.items()}
+CHECKS[SILVER.name] |= {"coordinates_are_plausible": "Failed", "meets_expectations": "Skipped"}
+AUTOMATIONS = {"schedules/daily_pipeline", "sensors/gold_updated", "sensors/alerts"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def pipeline(real_rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """What the UI runs: all real rows and a lake, here to look at."""
+    lake = tmp_path_factory.mktemp("ui") / "lake"
+    with (
+        DemoApi(real_rows, requests_per_minute=None) as api,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        yield Pipeline(api, str(lake), instance)
+
+
+@pytest.fixture(scope="module")
+def address(
+    browser: Browser, pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    settings = {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
+    with make_dev(Checkout(tmp_path_factory.mktemp("make-dev") / "checkout", settings)) as address:
+        yield address
+
+
+@pytest.fixture
+def ui(browser: Browser, address: str) -> Iterator[DagsterUi]:
+    """A new window; in the end no page may have met an error of its own."""
+    ui = DagsterUi(browser, address)
+    yield ui
+    ui.close()
+    assert not ui.errors
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where pictures go: into the folder that PICTURES names, as for the README, or away."""
+    folder = ROOT / os.environ.get("PICTURES", tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def picture_of(ui: DagsterUi, file: Path) -> None:
+    ui.picture(file)
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert 50_000 < file.stat().st_size < 300_000
+
+
+def test_materialize_all_makes_what_the_lineage_shows_and_each_page_says_rows_and_checks(
+    ui: DagsterUi, pipeline: Pipeline, pictures: Path
+) -> None:
+    lineage = ui.lineage()
+    assert [*lineage][:2] == ["bronze_breweries", "silver_breweries"]  # from left to right
+    assert [*lineage][-1] == REPORT
+    for asset, kind in KINDS.items():
+        assert kind in lineage.pop(asset)
+    assert not lineage
+
+    assert ui.outcome(ui.materialize_all()) == "Success"
+    lineage = ui.lineage()
+    for asset in KINDS:
+        assert "Materialized" in lineage[asset]
+    for asset, checks in CHECKS.items():
+        passed = [*checks.values()].count("Succeeded")
+        assert f"{passed} / {len(checks)} Passed" in lineage[asset]
+    picture_of(ui, pictures / "lineage.png")
+
+    for asset, checks in CHECKS.items():
+        assert ui.checks(asset) == checks
+    assert {asset: ui.row_count(asset) for asset in ROWS} == ROWS
+    assert {asset: pipeline.newest(asset).rows for asset in ROWS} == ROWS
+    ui.row_count(SILVER.name)
+    picture_of(ui, pictures / "asset.png")
+
+
+def test_a_failing_source_is_a_failed_run_whose_error_can_be_read(
+    ui: DagsterUi, pipeline: Pipeline
+) -> None:
+    before = pipeline.lake.newest("bronze_breweries")
+    pipeline.api.faults = Faults(always_status=403)
+    try:
+        run = ui.materialize_all()
+        assert ui.outcome(run) == "Failure"
+    finally:
+        pipeline.api.faults = Faults()
+    error = ui.error(run)
+    assert f"GET {pipeline.api.url}/breweries?per_page=200" in error
+    assert "answered 403" in error
+    assert pipeline.lake.newest("bronze_breweries") == before
+
+
+def test_the_schedule_and_the_sensors_are_listed_and_can_be_switched(ui: DagsterUi) -> None:
+    assert ui.automations() == dict.fromkeys(AUTOMATIONS, False)
+    for on in (True, False):
+        for name in AUTOMATIONS:
+            ui.switch(name, on=on)
+        assert ui.automations() == dict.fromkeys(AUTOMATIONS, on)
+
+
+def test_gold_made_from_its_page_makes_the_sensor_publish_the_report(
+    ui: DagsterUi, pipeline: Pipeline
+) -> None:
+    if pipeline.lake.newest(SILVER.name) is None:
+        assert ui.outcome(ui.materialize_all()) == "Success"
+    ui.switch("sensors/gold_updated", on=True)
+    try:
+        assert ui.outcome(ui.materialize(GOLD.name)) == "Success"
+        gold = pipeline.newest(GOLD.name)
+        until = time.monotonic() + 120
+        while pipeline.newest(REPORT).made_from[GOLD.name] != gold.snapshot:
+            assert time.monotonic() < until
+            time.sleep(0.5)
+    finally:
+        ui.switch("sensors/gold_updated", on=False)
+    run, said = ui.newest_run()
+    assert "gold_updated" in said
+    assert ui.outcome(run) == "Success"
+    assert ui.row_count(REPORT) == 613
+    page = Path(pipeline.uri) / REPORT / "index.html"
+    assert gold.snapshot in page.read_text(encoding="utf-8")

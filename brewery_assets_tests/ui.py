@@ -1,0 +1,160 @@
+"""The Dagster UI as a person has it: clicks in a browser, and what the pages then say."""
+
+import itertools
+import re
+from pathlib import Path
+
+from playwright.sync_api import Browser, Locator, Page, Response, expect
+
+PATIENCE = 240_000  # milliseconds: a run in the stack takes a minute on a quiet machine
+expect.set_options(timeout=PATIENCE)
+TOAST = "[data-sonner-toast]"
+RUN_IS_OVER = re.compile(r"^(Success|Failure|Canceled)$")
+CHECK_IS_OVER = re.compile(r"^(Succeeded|Failed|Execution failed|Skipped|Not evaluated)$")
+# The cards of the lineage from left to right, each as the lines that stand on it.
+LINES = """cards => cards
+    .map(card => [card.getBoundingClientRect(), card.firstElementChild.innerText])
+    .sort(([a], [b]) => a.x - b.x || a.y - b.y)
+    .map(([_, text]) => text.split("\\n"))"""
+
+
+class DagsterUi:
+    """A window on the Dagster UI at an address: that of `make dev`, or of the stack.
+
+    Attributes:
+        errors: what went wrong in the pages themselves, and nobody caught.
+    """
+
+    def __init__(self, browser: Browser, address: str) -> None:
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 840}, device_scale_factor=1.5, base_url=address
+        )
+        context.set_default_timeout(PATIENCE)
+        self.page: Page = context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto("/overview")
+        self._button("Hide navigation").click()
+
+    def lineage(self) -> dict[str, list[str]]:
+        """What the lineage shows of each asset, from left to right; whole and legible."""
+        self.page.goto("/asset-groups")
+        self._button("Materialize all").wait_for()
+        # The list beside the graph is put away, then all groups opened: that zooms to fit.
+        self.page.locator("button:has([aria-label=panel_show_right])").last.click()
+        self.page.locator("button:has([aria-label=settings])").last.click()
+        close, unfold = (
+            self.page.get_by_role("menuitem", name=f"{verb} all groups")
+            for verb in ("Collapse", "Expand")
+        )
+        expect(close.or_(unfold)).to_be_visible()
+        if close.is_visible():
+            close.click()
+        unfold.click()
+        expect(close).to_be_visible()
+        self.page.keyboard.press("Escape")
+        expect(close).to_be_hidden()
+        cards = self.page.locator("foreignObject", has_text="Asset checks")
+        cards.first.wait_for()
+        expect(cards.filter(has_text="Loading")).to_have_count(0)
+        return {lines[0]: lines[1:] for lines in cards.evaluate_all(LINES)}
+
+    def materialize_all(self) -> str:
+        """Clicks the button of the lineage; the address of the run."""
+        self.page.goto("/asset-groups")
+        return self._launched(self._button("Materialize all"))
+
+    def materialize(self, asset: str) -> str:
+        """Clicks the button of the asset's page; the address of the run."""
+        self.page.goto(f"/assets/{asset}")
+        return self._launched(self._button("Materialize"))
+
+    def outcome(self, run: str) -> str:
+        """What the run's page says in the end: Success, Failure or Canceled."""
+        self.page.goto(run)
+        over = self.page.get_by_text(RUN_IS_OVER)
+        over.wait_for()
+        return over.inner_text()
+
+    def error(self, run: str) -> str:
+        """The cause of a failure, as it is to be seen in the run's log by its failed step."""
+        self.page.goto(run)
+        errored = self.page.locator("[data-state=open]", has_text=re.compile(r"^Errored \([1-9]"))
+        errored.get_by_text(re.compile(r"^[a-z_]+$")).first.click()
+        logged = self.page.locator("[data-index]", has_text="STEP_FAILURE")
+        cause = logged.get_by_text(re.compile(r"^[\w.]+: ")).last
+        expect(cause).to_be_in_viewport()
+        return cause.inner_text()
+
+    def newest_run(self) -> tuple[str, str]:
+        """The address of the newest run, and what the list of runs says of it."""
+        self.page.goto("/runs")
+        row = self.page.locator("[data-index]", has=self.page.locator("a[href^='/runs/']")).first
+        return str(row.locator("a").first.get_attribute("href")), row.inner_text()
+
+    def row_count(self, asset: str) -> int:
+        """What the asset's page says of its rows."""
+        self.page.goto(f"/assets/{asset}")
+        shown = re.compile(r"Row count\s+([\d,]+)")
+        body = self.page.locator("body")
+        expect(body).to_contain_text(shown, use_inner_text=True)
+        return int(shown.findall(body.inner_text())[0].replace(",", ""))
+
+    def checks(self, asset: str) -> dict[str, str]:
+        """The asset's checks, and how each ended."""
+        self.page.goto(f"/assets/{asset}?view=checks")
+        heading = self.page.get_by_text(re.compile(r"^Checks \(\d+\)$")).inner_text()
+        outcomes = self.page.get_by_text(CHECK_IS_OVER)
+        expect(outcomes).to_have_count(int(re.sub(r"\D", "", heading)))
+        lines = self.page.locator("body").inner_text().split("\n")
+        return {
+            name: outcome
+            for name, outcome in itertools.pairwise(lines)
+            if CHECK_IS_OVER.match(outcome)
+        }
+
+    def automations(self) -> dict[str, bool]:
+        """Each `schedules/…` and `sensors/…`, and whether it is on."""
+        self.page.goto("/automation")
+        links = self.page.locator("[data-index] a[href^='/locations/']")
+        links.first.wait_for()
+        names = ["/".join(str(link.get_attribute("href")).split("/")[-2:]) for link in links.all()]
+        return {name: self._toggle(name).is_checked() for name in names}
+
+    def switch(self, name: str, *, on: bool) -> None:
+        """Switches a schedule or sensor by its toggle."""
+        if self.automations()[name] is not on:
+            # The toggle moves at once; what it stands for has happened once the server answers.
+            with self.page.expect_response(_answers_a_mutation):
+                self._toggle(name).locator("xpath=..").click()
+        expect(self._toggle(name)).to_be_checked(checked=on)
+
+    def picture(self, file: Path) -> None:
+        """The window as it is, once all has arrived and no message lies over it."""
+        self.page.mouse.move(0, 0)
+        self.page.wait_for_load_state("networkidle")
+        expect(self.page.locator(TOAST)).to_have_count(0)
+        self.page.screenshot(path=file, animations="disabled")
+
+    def close(self) -> None:
+        self.page.context.close()
+
+    def _button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=re.compile(f"{name}$"))
+
+    def _launched(self, button: Locator) -> str:
+        button.click()
+        # Read, not clicked: the message goes by itself before a busy machine has clicked.
+        link = self.page.wait_for_selector(f"{TOAST} a[href^='/runs/']")
+        return str(link and link.get_attribute("href"))
+
+    def _toggle(self, name: str) -> Locator:
+        row = self.page.locator("[data-index]", has=self.page.locator(f"a[href$='/{name}']"))
+        # It says "off" and is disabled until the state is known; the first input selects the row.
+        toggle = row.locator("input:enabled").nth(1)
+        toggle.wait_for(state="attached")
+        return toggle
+
+
+def _answers_a_mutation(answer: Response) -> bool:
+    return "mutation" in (answer.request.post_data or "")
