@@ -8,6 +8,7 @@ from concurrent.futures import TimeoutError as TookTooLong
 from contextlib import suppress
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy
@@ -17,6 +18,14 @@ ANSWERING = 15.0  # seconds for the first answer of Spark
 RELEASING = 10.0  # seconds for its last
 # PySpark's own goes on asking a server that is gone for ten minutes, this one for one.
 PATIENCE = DefaultPolicy(max_retries=9, max_backoff=10_000)
+
+
+# How Spark says that it does not know a session any more.
+LOST = ("SESSION_NOT_FOUND", "SESSION_CHANGED", "SESSION_CLOSED", "NO_ACTIVE_SESSION")
+
+
+class LostSessionError(PySparkException):
+    """A server was restarted while a run was using it."""
 
 
 class NoAnswerError(RuntimeError):
@@ -46,12 +55,24 @@ def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
 
 
 def _say_that_it_was_restarted(client: Any) -> None:
-    """Of a server that was restarted PySpark says that there is no active session, and not why.
+    """Has the client tell a server that was restarted from all else that may go wrong.
 
-    It closes its client first, and then asks that client for the details of the server's answer.
+    PySpark says by turns that there is no active session, that a handle is invalid, and that
+    responses were already received.
     """
-    details = client._fetch_enriched_error
-    client._fetch_enriched_error = lambda info: None if client.is_closed else details(info)
+    handle = client._handle_error
+
+    def told(error: Exception) -> None:
+        try:
+            handle(error)
+        except PySparkException as refused:
+            if client.is_closed or any(sign in str(refused) for sign in LOST):
+                raise LostSessionError(
+                    "the Spark Connect server was restarted, and this run's session is lost"
+                ) from None
+            raise
+
+    client._handle_error = told
 
 
 def near(session: Any) -> SparkSession:

@@ -35,10 +35,10 @@ def missing(what: str) -> None:
 
 
 @contextmanager
-def spark_server(environment: Mapping[str, str]) -> Iterator[str]:
+def spark_server(environment: Mapping[str, str], port: int | None = None) -> Iterator[str]:
     """The address of a server as `make spark_connect` starts it, under these AWS settings."""
     require_java()
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "brewery_assets.spark_server", "--port", str(port)]
     with _started(command, environment):
         yield f"sc://127.0.0.1:{port}"

@@ -19,8 +19,9 @@ from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableI
 
 from brewery_assets import spark_sessions
 from brewery_assets.spark import Spark
+from brewery_assets.spark_sessions import LostSessionError
 from brewery_assets_tests.conftest import Pipeline, failure_of
-from brewery_assets_tests.spark_servers import require_java
+from brewery_assets_tests.spark_servers import free_port, require_java, spark_server
 
 
 def listening() -> set[int]:
@@ -220,6 +221,22 @@ def test_a_java_that_will_not_do_is_refused(
     assert f"needs Java 17 or newer, and {java} {lacking}; install it" in failure_of(
         pipeline.run(fails=True)
     )
+
+
+def test_a_server_that_was_restarted_is_told_in_one_sentence() -> None:
+    port = free_port()
+    with spark_server({}, port) as remote:
+        spark = Spark(remote=remote)
+        rows = spark.spark_session.range(3)
+        assert rows.count() == 3
+    try:
+        with (
+            spark_server({}, port),
+            pytest.raises(LostSessionError, match="was restarted, and this run's session is lost"),
+        ):
+            rows.count()
+    finally:
+        spark.stop()
 
 
 def test_another_server_on_the_port_of_spark_connect_is_not_taken_for_the_runs_own(
