@@ -7,7 +7,7 @@ export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
 .PHONY: help build start_environment stop_environment demo run_test test run_test_stack lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
 
-# Six targets mean the stack while it is up, and this machine's .venv while it is not.
+# Seven targets mean the stack while it is up, and this machine's .venv while it is not.
 define in_stack_or_here
 @if deploy/stack running; then echo "In the stack:" && deploy/stack run $(1); \
 	else $(MAKE) --no-print-directory $(or $(3),$(VENV)/installed) && echo "On this machine:" && \
@@ -58,8 +58,8 @@ status: ## what is on, how the last runs ended, the newest snapshot of each laye
 publish_report: ## the page and the CSV of the newest counts, in <lake>/brewery_report/
 	$(call in_stack_or_here,python -m brewery_assets.launch publish_report,$(BIN)/dg launch --job publish_report)
 
-alert_test: $(VENV)/installed ## a test message to every address in ALERT_URLS, and whether it arrived
-	@$(BIN)/python -m brewery_assets.alert_test
+alert_test: ## a test message to every address in ALERT_URLS, and whether it arrived
+	$(call in_stack_or_here,python -m brewery_assets.alert_test)
 
 audit_silver: ## silver against its Great Expectations; HTML in <lake>/data_docs/
 	$(call in_stack_or_here,python -m brewery_assets.launch audit_silver,$(BIN)/dg launch --job audit_silver,$(VENV)/expectations)

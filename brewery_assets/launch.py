@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -26,6 +25,10 @@ FAILED = {Event.STEP_FAILURE, Event.RUN_FAILURE, Event.RUN_CANCELED}
 QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
+class LostSightError(RuntimeError):
+    """What becomes of a run can no longer be told."""
+
+
 class Follower:
     """Prints what a run says until it is over, also when Dagster's storage is away for a while."""
 
@@ -38,32 +41,37 @@ class Follower:
         """The status with which the run ends, once it has ended.
 
         Raises:
-            Exception: what the storage answered for three minutes on end.
+            LostSightError: the run was deleted, or the storage is away for three minutes on end.
         """
         began = answered = time.monotonic()
         waiting = away = False
         while True:
             try:
-                status = self._tell()
+                run = self._tell()
+            except LostSightError:
+                raise
             except Exception as error:  # whatever a database says that is being restarted
+                said = f"Dagster's storage does not answer: {_first_line(error)}"
                 if time.monotonic() - answered > PATIENCE:
-                    raise
+                    raise LostSightError(said) from error
                 if not away:
-                    _say(f"Dagster's storage does not answer, trying again: {_first_line(error)}")
+                    _say(f"{said}; trying again")
                     away = True
                 time.sleep(POLL)
                 continue
             answered, away = time.monotonic(), False
-            if status is not None:
-                return status
-            if not waiting and answered - began > WAITING and self._queued():
+            if run.is_finished:
+                return run.status
+            if not waiting and run.status in QUEUED and answered - began > WAITING:
                 _say("still queued: another run goes on, or the daemon is down (`make status`)")
                 waiting = True
             time.sleep(POLL)
 
-    def _tell(self) -> dg.DagsterRunStatus | None:
-        """Prints what is new; the run's status once it is over and all of it is printed."""
+    def _tell(self) -> dg.DagsterRun:
+        """The run as it is, after all that it has said since is printed."""
         run = self.instance.get_run_by_id(self.run_id)
+        if run is None:
+            raise LostSightError(f"Dagster no longer knows the run {self.run_id}")
         while True:
             found = self.instance.get_records_for_run(self.run_id, cursor=self._cursor)
             self._cursor = found.cursor
@@ -71,14 +79,7 @@ class Follower:
                 if line := _line(record.event_log_entry):
                     _say(line, record.event_log_entry.timestamp)
             if not found.has_more:
-                break
-        if run is None:
-            raise LookupError(f"Dagster does not know a run {self.run_id}")
-        return run.status if run.is_finished else None
-
-    def _queued(self) -> bool:
-        run = self.instance.get_run_by_id(self.run_id)
-        return run is not None and run.status in QUEUED
+                return run
 
 
 def _say(line: str, when: float | None = None) -> None:
@@ -112,13 +113,12 @@ def config_of(job: str, settings: Settings) -> dict[str, Any]:
     return {**CONSOLE, "resources": resources}
 
 
-def launch(job: str, workspace: str, config: dict[str, Any]) -> str:
-    """The id of a new run.
+def launch(job: str, workspace: str, run_id: str, config: dict[str, Any]) -> None:
+    """Puts a run of that id into Dagster's queue.
 
     Raises:
         RuntimeError: what Dagster answered.
     """
-    run_id = str(uuid.uuid4())
     options = ["-w", workspace, "-j", job, "--run-id", run_id]
     if config:
         options += ["--config-json", json.dumps(config)]
@@ -131,7 +131,6 @@ def launch(job: str, workspace: str, config: dict[str, Any]) -> str:
     )
     if launched.returncode:
         raise RuntimeError(launched.stdout.strip())
-    return run_id
 
 
 def main() -> int:
@@ -141,23 +140,29 @@ def main() -> int:
     parser.add_argument("--workspace", default="workspace.yaml", help="default workspace.yaml")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what compose makes of Ctrl-C
+    run_id = str(uuid.uuid4())
+    name = f"Run {run_id[:8]}"
     try:
-        config = config_of(options.job, Settings.from_environment())
-        run_id = launch(options.job, options.workspace, config)
-    except (SettingsError, RuntimeError) as error:
+        settings = Settings.from_environment()
+    except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
-    address = f"{os.environ.get('DAGSTER_WEBSERVER_URL', '').rstrip('/')}/runs/{run_id}"
-    print(f"Run {run_id[:8]}: {address}", flush=True)
-    logging.disable(logging.WARNING)  # Dagster's, of each try of its storage that fails
+    address = f"{settings.dagster_webserver_url or ''}/runs/{run_id}"
     try:
+        launch(options.job, options.workspace, run_id, config_of(options.job, settings))
+        print(f"{name}: {address}", flush=True)
+        logging.disable(logging.WARNING)  # Dagster's, of each try of its storage that fails
         with dg.DagsterInstance.get() as instance:
             outcome = Follower(instance, run_id).outcome()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(f"The run goes on: {address}", flush=True)
+        print(f"{name} goes on, if it was started: {address}", flush=True)
         return 130
     succeeded = outcome is dg.DagsterRunStatus.SUCCESS
-    print(f"Run {run_id[:8]} {'succeeded' if succeeded else 'failed'}: {address}")
+    ended = {dg.DagsterRunStatus.SUCCESS: "succeeded", dg.DagsterRunStatus.CANCELED: "was canceled"}
+    print(f"{name} {ended.get(outcome, 'failed')}: {address}")
     return 0 if succeeded else 1
 
 

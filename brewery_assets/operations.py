@@ -1,5 +1,6 @@
 """The platform from a terminal: `python -m brewery_assets.operations start`, `stop` or `status`."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from brewery_assets.silver import REJECTED, SILVER
 SCHEDULES = (DAILY,)
 SENSORS = (gold_updated.name, alerts_sensor.name)
 LAYERS = ("bronze_breweries", SILVER.name, REJECTED.name, GOLD.name, CHANGES.name)
+STARTED_BY = os.environ.get("DAEMON_STARTED_BY", "make dev")  # the stack says otherwise
 DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 RUNS = 8
 
@@ -53,13 +55,15 @@ def switch(verb: str) -> int:
         return 1
     with dg.DagsterInstance.get() as instance:
         if verb == "start" and not _daemon_runs(instance):
-            print("The Dagster daemon, which acts on them, is not running: `make dev` starts it.")
+            print(
+                f"The Dagster daemon, which acts on them, is not running: `{STARTED_BY}` starts it."
+            )
     return 0
 
 
 def status(instance: dg.DagsterInstance, lake: Lake, now: datetime) -> str:
     """What is on, how the last runs ended, and the newest snapshot of each layer."""
-    daemon = "running" if _daemon_runs(instance) else "not running: `make dev` starts it"
+    daemon = "running" if _daemon_runs(instance) else f"not running: `{STARTED_BY}` starts it"
     return "\n".join(
         [
             f"Daemon: {daemon}",

@@ -1,6 +1,7 @@
 """What can be set from outside, read and checked in one place before any work begins."""
 
 import re
+import sys
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -159,3 +160,10 @@ class Settings(BaseSettings):
             if name == "ALERT_URLS":
                 value = "…"
             raise SettingsError(f"{name}={value}: {why}") from None
+
+
+if __name__ == "__main__":  # whether they are all well
+    try:
+        Settings.from_environment()
+    except SettingsError as error:
+        sys.exit(str(error))

@@ -62,6 +62,17 @@ class Checkout:
             start_new_session=True,
         )
 
+    @staticmethod
+    def until(process: "subprocess.Popen[str]", awaited: str) -> str:
+        """What a command says up to a line with that text."""
+        assert process.stdout
+        said = ""
+        while awaited not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        return said
+
     def run(self, *command: str) -> tuple[int, str]:
         """The command's exit code and what it said."""
         process = self.start(*command)

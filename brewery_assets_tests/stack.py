@@ -80,17 +80,6 @@ class Stack(Checkout):
         return said
 
     @staticmethod
-    def until(process: "subprocess.Popen[str]", awaited: str) -> str:
-        """What a command says up to a line with that text."""
-        assert process.stdout
-        said = ""
-        while awaited not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        return said
-
-    @staticmethod
     def wait_for(happened: Callable[[], object]) -> None:
         """Waits until something has happened that the stack does by itself."""
         until = time.monotonic() + HEALTHY
@@ -146,8 +135,15 @@ class Stack(Checkout):
         return labelled | volumes & {*self.docker("volume", "ls", "--quiet").split()}
 
     def crash(self, service: str) -> None:
-        """Kills a service as the kernel would; its restart policy is to start it again."""
-        os.kill(self.containers()[service]["State"]["Pid"], signal.SIGKILL)
+        """Kills a service as the kernel would; its restart policy is to start it again.
+
+        From inside the engine, whose process numbers they are, and which `docker kill` would tell
+        that the service is not to be started again.
+        """
+        found = self.containers()
+        as_root = ("--user", "0", "--pid", "host", "--network", "none", "--entrypoint", "bash")
+        kill = ("-c", f"kill -9 {found[service]['State']['Pid']}")
+        self.docker("run", "--rm", *as_root, found["code"]["Config"]["Image"], *kill)
 
     def wait_until_back(self, service: str, restarts: int) -> None:
         """Waits until a service has been started again, and is healthy."""

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,18 +15,8 @@ from brewery_assets_tests.stack import Stack
 from brewery_assets_tests.test_commands import README
 
 NEEDED = (
-    "bash",
-    "dirname",
-    "sed",
-    "tail",
-    "head",
-    "od",
-    "tr",
-    "cp",
-    "cat",
-    "make",
-    "sort",
-    "xargs",
+    *("bash", "make", "cat", "chmod", "cp", "dirname", "head"),
+    *("od", "sed", "sort", "tail", "tr", "xargs"),
 )
 SECRETS = ("STACK_S3_ACCESS_KEY", "STACK_S3_SECRET_KEY", "STACK_POSTGRES_PASSWORD")
 Programs = Callable[..., None]
@@ -98,7 +89,7 @@ def test_an_image_that_was_not_built_is_told(stack: Stack, programs: Programs) -
 def test_an_env_file_of_ones_own_is_kept_and_what_it_lacks_is_told(
     stack: Stack, programs: Programs
 ) -> None:
-    mine = f"LAKE_URI=elsewhere\n{SECRETS[1]}=mine\n"
+    mine = f"{SECRETS[1]}=mine\nLAKE_URI=elsewhere"
     (stack.folder / ".env").write_text(mine)
     programs(docker="exit 0")
     code, said = stack.make("build")
@@ -108,7 +99,8 @@ def test_an_env_file_of_ones_own_is_kept_and_what_it_lacks_is_told(
     stack.environment["PATH"] = os.environ["PATH"]
     stack.ended(stack.start("bash", "-c", line))
     kept = (stack.folder / ".env").read_text()
-    assert kept.startswith(mine)
+    assert kept.startswith(f"{mine}\n")
+    assert stat.S_IMODE((stack.folder / ".env").stat().st_mode) == 0o600
     assert re.findall(r"^(STACK_\w+)=[0-9a-f]{48}$", kept, re.MULTILINE) == [SECRETS[0], SECRETS[2]]
 
 
@@ -116,7 +108,30 @@ def test_a_number_of_workers_that_is_none_is_refused(stack: Stack, programs: Pro
     programs(docker="exit 0")
     code, said = stack.make("start_environment", "STACK_SPARK_WORKERS=many")
     assert code != 0
-    assert "STACK_SPARK_WORKERS=many: allowed is a whole number, 1 or more\n" in said
+    assert "STACK_SPARK_WORKERS=many: allowed is a whole number, 1 to 99\n" in said
+
+
+def test_settings_are_read_as_compose_reads_them(stack: Stack, programs: Programs) -> None:
+    del stack.environment["STACK_WEBSERVER_PORT"]
+    programs(docker="exit 0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for written in (f'"{port}"', f"'{port}'", f"{port} # mine", f"{port}\r"):
+            lines = (f"STACK_WEBSERVER_PORT={written}", *(f"{name}=x" for name in SECRETS))
+            (stack.folder / ".env").write_text("\n".join(lines))
+            code, said = stack.make("start_environment")
+            assert code != 0
+            assert f"Port {port} is taken: " in said
+
+
+def test_data_of_a_stack_whose_secrets_are_lost_is_not_given_new_ones(
+    stack: Stack, programs: Programs
+) -> None:
+    programs(docker='[ "$1" != volume ] || echo brewery_assets_postgres')
+    code, said = stack.make("build")
+    assert code != 0
+    assert said.startswith("There is no .env, but data of a stack that had one: put it back,")
+    assert not (stack.folder / ".env").exists()
 
 
 def test_the_settings_of_the_stack_are_in_the_readme_and_the_example() -> None:

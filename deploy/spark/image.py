@@ -31,6 +31,9 @@ def main() -> None:
     }
     settings |= {
         "spark.executor.memory": "1536m",
+        "spark.executor.logs.rolling.strategy": "size",
+        "spark.executor.logs.rolling.maxSize": str(16 * 2**20),
+        "spark.executor.logs.rolling.maxRetainedFiles": "3",
         "spark.sql.session.timeZone": "UTC",
         "spark.ui.enabled": "false",
     }
