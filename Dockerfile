@@ -64,7 +64,7 @@ LABEL org.opencontainers.image.title="brewery-assets-spark" \
     org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin spark \
     && install -d -o spark -g spark /scratch /state
-ENV SPARK_HOME=/opt/spark SPARK_LOCAL_DIRS=/scratch SPARK_WORKER_DIR=/scratch SPARK_NO_DAEMONIZE=1
+ENV SPARK_HOME=/opt/spark SPARK_NO_DAEMONIZE=1
 COPY --from=packages /opt/spark /opt/spark
 COPY --from=s3a /opt/spark/jars-s3a /opt/spark/jars
 COPY --from=s3a /opt/spark/conf /opt/spark/conf

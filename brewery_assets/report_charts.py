@@ -44,9 +44,10 @@ def charts(facts: Facts) -> dict[str, Chart]:
         "states": _alone(_ranking(counts, "state", [CHOSEN], STATES_SHOWN), [COUNTRY]),
         "types": _alone(_ranking(counts, "type", [CHOSEN]), [COUNTRY]),
         "countries": _alone(_ranking(counts, "nation", [])),
-        "totals": _alone(_totals(facts.history)),
-        "changes": _alone(_changes(facts.history)),
     }
+    if len(facts.history) > 1:
+        drawn["totals"] = _alone(_totals(facts.history))
+        drawn["changes"] = _alone(_changes(facts.history))
     return {name: vl_convert.vegalite_to_vega(chart) for name, chart in drawn.items()}
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -32,8 +33,11 @@ def make_dev(checkout: Checkout) -> Iterator[str]:
     """The same, by `make dev`; the environment that it uses is the one that runs the tests."""
     port = free_port()
     checkout.environment["DAGSTER_DG_DEV_PORT"] = str(port)  # the option --port, for dg
-    (checkout.folder / ".venv").symlink_to(sys.prefix)
-    # However old the environment is, it is not to be made anew while it is in use.
+    environment = checkout.folder / ".venv"
+    environment.mkdir()  # not itself a link, through which `venv --clear` would empty the real one
+    for part in Path(sys.prefix).iterdir():
+        (environment / part.name).symlink_to(part)
+    # However old the environment is, it is not to be made anew.
     with _serving(checkout, port, "make", "--old-file=.venv/installed", "dev") as address:
         yield address
 

@@ -185,6 +185,20 @@ def test_the_page_tells_what_was_checked_how_it_changed_and_what_it_was_made_fro
     shown.close()
 
 
+def test_a_history_is_drawn_once_there_is_one(pipeline: Pipeline, browser: Browser) -> None:
+    pipeline.run()
+    shown = Shown(browser, published(pipeline))
+    assert "This is the first snapshot" in shown.page.inner_text("main")
+    assert not shown.page.locator("#totals, #changes").count()
+    assert not shown.said
+    shown.close()
+    pipeline.run()
+    shown = Shown(browser, published(pipeline))
+    assert shown.page.locator("#totals svg, #changes svg").count() == 2
+    assert not shown.said
+    shown.close()
+
+
 def test_the_csv_is_gold_and_a_snapshot_holds_what_the_address_does(pipeline: Pipeline) -> None:
     pipeline.run()
     folder = published(pipeline).parent

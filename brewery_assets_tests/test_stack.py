@@ -111,9 +111,14 @@ def test_each_service_runs_with_as_few_rights_as_it_can_do_with(stack: Stack, se
     published = [at["HostIp"] for ports in (host["PortBindings"] or {}).values() for at in ports]
     assert published == (["127.0.0.1"] if service in ("webserver", "s3") else [])
     kept = {mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume"}
-    named = {"s3": "s3", "postgres": "postgres", "spark-master": "spark"}.get(service)
-    if named:
-        assert kept == {f"{stack.project}_{named}"}
+    named = {
+        "s3": "s3",
+        "postgres": "postgres",
+        "spark-master": "spark",
+        "spark-worker": "scratch",
+        "spark": "scratch",
+    }
+    assert kept == ({f"{stack.project}_{named[service]}"} if service in named else set())
 
 
 def test_no_image_holds_a_secret(stack: Stack) -> None:
@@ -262,7 +267,7 @@ def test_what_was_made_is_there_again_after_a_stop_and_a_start(stack: Stack) -> 
     said = stack.made("stop_environment")
     assert "Its data stays: make stop_environment YES=1 deletes it" in said
     assert stack.left(volumes) == {
-        f"{stack.project}_{name}" for name in ("s3", "postgres", "spark")
+        f"{stack.project}_{name}" for name in ("s3", "postgres", "spark", "scratch")
     }
     assert not stack.containers()
     assert "The stack is down" in stack.made("stop_environment")
