@@ -13,6 +13,7 @@ define in_stack_or_here
 	else $(MAKE) --no-print-directory $(or $(3),$(VENV)/installed) && echo "On this machine:" && \
 	$(or $(2),$(BIN)/$(1)); fi
 endef
+job_in_stack_or_here = $(call in_stack_or_here,python -m brewery_assets.launch $(1),$(BIN)/dg launch --job $(1),$(2))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +45,7 @@ stop_environment: ## the stack down; asks before it deletes its data, YES=1 does
 	@YES=$(YES) deploy/stack stop
 
 run_pipeline: ## the job once, against the live API or BREWERY_API_URL
-	$(call in_stack_or_here,python -m brewery_assets.launch run_pipeline_brewery,$(BIN)/dg launch --job run_pipeline_brewery)
+	$(call job_in_stack_or_here,run_pipeline_brewery)
 
 start_pipeline: ## the daily schedule and the sensors on; here, the daemon of `make dev` acts on them
 	$(call in_stack_or_here,python -m brewery_assets.operations start)
@@ -56,13 +57,13 @@ status: ## what is on, how the last runs ended, the newest snapshot of each laye
 	$(call in_stack_or_here,python -m brewery_assets.operations status)
 
 publish_report: ## the page and the CSV of the newest counts, in <lake>/brewery_report/
-	$(call in_stack_or_here,python -m brewery_assets.launch publish_report,$(BIN)/dg launch --job publish_report)
+	$(call job_in_stack_or_here,publish_report)
 
 alert_test: ## a test message to every address in ALERT_URLS, and whether it arrived
 	$(call in_stack_or_here,python -m brewery_assets.alert_test)
 
 audit_silver: ## silver against its Great Expectations; HTML in <lake>/data_docs/
-	$(call in_stack_or_here,python -m brewery_assets.launch audit_silver,$(BIN)/dg launch --job audit_silver,$(VENV)/expectations)
+	$(call job_in_stack_or_here,audit_silver,$(VENV)/expectations)
 
 dev: $(VENV)/installed ## the Dagster UI with its daemon, on http://127.0.0.1:3000
 	@$(BIN)/dg dev --host 127.0.0.1

@@ -14,7 +14,7 @@ import requests
 
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS
-from brewery_assets_tests.spark_servers import free_port
+from demo.s3 import free_port
 
 DAGSTER = (sys.executable, "-m", "dagster")
 

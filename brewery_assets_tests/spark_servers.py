@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import pytest
 
 from brewery_assets.spark_engines import lack_of_java
 from brewery_assets_tests.checkout import ROOT
+from demo.s3 import free_port
 
 STARTING = 300.0  # seconds: the first start resolves its jars
 STARTED = "Spark Connect server started"
@@ -90,10 +90,3 @@ def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port

@@ -14,7 +14,8 @@ from typing import Any
 import boto3
 
 from brewery_assets_tests.checkout import ROOT, Checkout
-from brewery_assets_tests.spark_servers import free_port, missing
+from brewery_assets_tests.spark_servers import missing
+from demo.s3 import free_port
 
 SERVICES = (
     *("s3", "postgres", "spark-master", "spark-worker", "spark"),
@@ -23,6 +24,7 @@ SERVICES = (
 FILES = ("docker-compose.yml", "deploy/demo.yml", "brewery_assets_tests/stack.yml")
 FULL, FEW = "http://demo:8000/v1", "http://few:8000/v1"
 LABEL = "label=com.docker.compose"
+ENDED = 600.0  # seconds that a command may take
 HEALTHY = 120.0  # seconds that a service may take to come back
 
 
@@ -69,9 +71,9 @@ class Stack(Checkout):
     def address(self) -> str:
         return f"http://127.0.0.1:{self.web_port}"
 
-    def make(self, *arguments: str, wait: float = 600) -> tuple[int, str]:
+    def make(self, *arguments: str) -> tuple[int, str]:
         """The exit code of a target and what it said; settings are given as NAME=VALUE."""
-        return self.ended(self.start("make", "--no-print-directory", *arguments), wait)
+        return self.ended(self.start("make", "--no-print-directory", *arguments))
 
     def made(self, *arguments: str) -> str:
         """What a target said, which must succeed."""
@@ -98,14 +100,14 @@ class Stack(Checkout):
         return ended.stdout + ended.stderr
 
     @staticmethod
-    def ended(process: "subprocess.Popen[str]", wait: float = 600) -> tuple[int, str]:
+    def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
         """The exit code of a command and what it said, once it has ended."""
         try:
-            said, _ = process.communicate(timeout=wait)
+            said, _ = process.communicate(timeout=ENDED)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             said, _ = process.communicate()
-            raise AssertionError(f"not over after {wait:.0f} s:\n{said}") from None
+            raise AssertionError(f"not over after {ENDED:.0f} s:\n{said}") from None
         return process.returncode, said
 
     def settings(self) -> dict[str, str]:

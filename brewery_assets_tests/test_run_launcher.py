@@ -14,7 +14,7 @@ from dagster._grpc.client import DagsterGrpcClient
 
 from brewery_assets.run_launcher import WatchedRunLauncher
 from brewery_assets_tests.checkout import JOB, Checkout
-from brewery_assets_tests.spark_servers import free_port
+from demo.s3 import free_port
 
 STARTING = 60.0  # seconds
 

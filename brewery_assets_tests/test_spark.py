@@ -21,7 +21,8 @@ from brewery_assets import spark_sessions
 from brewery_assets.spark import Spark
 from brewery_assets.spark_sessions import LostSessionError
 from brewery_assets_tests.conftest import Pipeline, failure_of
-from brewery_assets_tests.spark_servers import free_port, require_java, spark_server
+from brewery_assets_tests.spark_servers import require_java, spark_server
+from demo.s3 import free_port
 
 
 def listening() -> set[int]:

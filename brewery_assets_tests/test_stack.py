@@ -31,6 +31,13 @@ FAILS_WITH = {
     "spark": "the Spark Connect server was restarted, and this run's session is lost",
     "code": "the process of this run is gone",
 }
+VOLUMES = {
+    "s3": "s3",
+    "postgres": "postgres",
+    "spark-master": "spark",
+    "spark-worker": "scratch",
+    "spark": "scratch",
+}
 NOBODY = "http://demo:8000/v2"
 
 
@@ -111,14 +118,7 @@ def test_each_service_runs_with_as_few_rights_as_it_can_do_with(stack: Stack, se
     published = [at["HostIp"] for ports in (host["PortBindings"] or {}).values() for at in ports]
     assert published == (["127.0.0.1"] if service in ("webserver", "s3") else [])
     kept = {mount["Name"] for mount in found["Mounts"] if mount["Type"] == "volume"}
-    named = {
-        "s3": "s3",
-        "postgres": "postgres",
-        "spark-master": "spark",
-        "spark-worker": "scratch",
-        "spark": "scratch",
-    }
-    assert kept == ({f"{stack.project}_{named[service]}"} if service in named else set())
+    assert kept == ({f"{stack.project}_{VOLUMES[service]}"} if service in VOLUMES else set())
 
 
 def test_no_image_holds_a_secret(stack: Stack) -> None:
@@ -266,9 +266,7 @@ def test_what_was_made_is_there_again_after_a_stop_and_a_start(stack: Stack) -> 
     volumes = stack.volumes()
     said = stack.made("stop_environment")
     assert "Its data stays: make stop_environment YES=1 deletes it" in said
-    assert stack.left(volumes) == {
-        f"{stack.project}_{name}" for name in ("s3", "postgres", "spark", "scratch")
-    }
+    assert stack.left(volumes) == {f"{stack.project}_{name}" for name in VOLUMES.values()}
     assert not stack.containers()
     assert "The stack is down" in stack.made("stop_environment")
     said = stack.made("start_environment")

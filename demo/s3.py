@@ -49,9 +49,11 @@ class S3Server:
 
     def __init__(self, *buckets: str, port: int = 0) -> None:
         self._buckets = buckets
-        self._ports = {f"{part}.port{kind}": _free() for part in PARTS for kind in ("", ".grpc")}
+        self._ports = {
+            f"{part}.port{kind}": free_port() for part in PARTS for kind in ("", ".grpc")
+        }
         self._ports["s3.port"] = port or self._ports["s3.port"]
-        self._metrics = _free()
+        self._metrics = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="s3-"))  # short: it holds sockets
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -174,14 +176,14 @@ class S3Server:
         return [weed, "-logtostderr", "mini", *(f"-{name}={of}" for name, of in options.items())]
 
 
-def _free(wanted: int = 0) -> int:
-    """The wanted port, or any that is free."""
+def free_port(wanted: int = 0) -> int:
+    """The wanted port of loopback, or any that is free."""
     try:
         with socket.create_server((HOST, wanted)) as taken:
             port: int = taken.getsockname()[1]
             return port
     except OSError:
-        return _free()
+        return free_port()
 
 
 def main() -> None:
@@ -189,7 +191,7 @@ def main() -> None:
     stopping = threading.Event()
     for wanted in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wanted, lambda *_: stopping.set())
-    with S3Server("lake", port=_free(8333)) as server:
+    with S3Server("lake", port=free_port(8333)) as server:
         print("An S3 server with an empty bucket; Ctrl-C stops it and forgets what it holds.")
         print("In another terminal, or without `export` in .env:\n")
         for name, value in {"LAKE_URI": "s3://lake/breweries", **server.environment()}.items():
