@@ -3,9 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Side by side, and one more than there are cores: many tests wait. PYTEST="-k lake" adds options.
+TESTS = $(BIN)/python -m pytest --dist loadgroup -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo run_test test run_test_stack lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
 
 # Seven targets mean the stack while it is up, and this machine's .venv while it is not.
 define in_stack_or_here
@@ -21,14 +23,18 @@ help: ## list the targets
 demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled data, into lake/
 	@$(BIN)/python -m demo.run
 
-run_test: $(VENV)/expectations ## lint, check types and run every test but the stack's
+run_test: $(VENV)/expectations ## lint, types and every test but those of the stack
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(TESTS) $(PYTEST)
 
 test: run_test ## the same
 
+quick_test: $(VENV)/installed ## lint, types and the tests that need only Python: before each commit
+	@$(MAKE) --no-print-directory lint
+	$(TESTS) -m "not slow and not stack" $(PYTEST)
+
 run_test_stack: $(VENV)/installed ## bring the whole stack up, kill its parts, look into its bucket
-	$(BIN)/python -m pytest -m stack
+	$(BIN)/python -m pytest -m stack $(PYTEST)
 
 lint: $(VENV)/installed ## check format, style and types
 	$(BIN)/ruff format --check .

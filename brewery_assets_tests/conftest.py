@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pytest
+from playwright.sync_api import Browser
 from pyarrow.dataset import HivePartitioning
 from pyarrow.fs import S3FileSystem
 
@@ -22,7 +23,9 @@ from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.settings import Settings
 from brewery_assets.source import OpenBreweryDB
+from brewery_assets_tests.browser import chromium
 from brewery_assets_tests.scenario import ROWS
+from brewery_assets_tests.spark_servers import SparkServer
 from demo.data import Row, load
 from demo.faults import Faults
 from demo.s3 import S3Server
@@ -209,6 +212,28 @@ def s3_server() -> Iterator[S3Server]:
     """An S3 server with a bucket `lake`."""
     with S3Server("lake") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def spark_server(s3_server: S3Server) -> Iterator[SparkServer]:
+    """An Apache Spark 4.1 server that reads and writes the S3 server too."""
+    server = SparkServer(s3_server.environment())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def apache_spark(spark_server: SparkServer) -> str:
+    """Its address, for SPARK_REMOTE."""
+    return spark_server.remote
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; not for longer, since its event loop runs as long as it does."""
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture

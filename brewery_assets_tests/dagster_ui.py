@@ -1,19 +1,16 @@
-"""The Dagster UI with its daemon, in processes of their own, asked as a browser asks it."""
+"""The Dagster UI with its daemon, in processes of their own."""
 
 import contextlib
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import requests
 
 from brewery_assets_tests.checkout import Checkout
-from brewery_assets_tests.conftest import LAYERS
 from demo.s3 import free_port
 
 DAGSTER = (sys.executable, "-m", "dagster")
@@ -71,41 +68,3 @@ def answers(address: str) -> bool:
         return requests.get(f"{address}/server_info", timeout=5).ok
     except requests.RequestException:
         return False
-
-
-def ask(address: str, query: str, **variables: Any) -> Any:
-    body = {"query": query, "variables": variables}
-    answer = requests.post(f"{address}/graphql", json=body, timeout=30).json()
-    assert "errors" not in answer, json.dumps(answer)
-    return answer["data"]
-
-
-LAUNCH = """mutation Launch($params: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}"""
-STATUS = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-
-
-def materialize_all(address: str, wait: float) -> str:
-    """What becomes of a run of all assets, launched as the UI's button does."""
-    params = {
-        "selector": {
-            "repositoryLocationName": "brewery_assets",
-            "repositoryName": "__repository__",
-            "pipelineName": "__ASSET_JOB",
-            "assetSelection": [{"path": [name]} for name in LAYERS],
-        },
-        "mode": "default",
-    }
-    launched = ask(address, LAUNCH, params=params)["launchPipelineExecution"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
-    until = time.monotonic() + wait
-    status = "QUEUED"
-    while status not in ("SUCCESS", "FAILURE", "CANCELED") and time.monotonic() < until:
-        time.sleep(0.3)
-        status = ask(address, STATUS, id=launched["run"]["runId"])["runOrError"]["status"]
-    return status

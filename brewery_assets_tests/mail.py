@@ -3,7 +3,6 @@
 import email
 import email.policy
 import json
-import socket
 import threading
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +10,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from demo.s3 import free_port
 
 HOST = "127.0.0.1"
 
@@ -20,8 +21,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
-        with socket.create_server((HOST, 0)) as free:
-            self._port: int = free.getsockname()[1]
+        self._port = free_port()
         self._controller: Controller | None = None
 
     @property

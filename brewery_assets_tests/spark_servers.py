@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,14 +34,27 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-@contextmanager
-def spark_server(environment: Mapping[str, str], port: int | None = None) -> Iterator[str]:
-    """The address of a server as `make spark_connect` starts it, under these AWS settings."""
-    require_java()
-    port = port or free_port()
-    command = [sys.executable, "-m", "brewery_assets.spark_server", "--port", str(port)]
-    with _started(command, environment):
-        yield f"sc://127.0.0.1:{port}"
+class SparkServer:
+    """A server as `make spark_connect` starts it, under these AWS settings.
+
+    Attributes:
+        remote: its address, for SPARK_REMOTE.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        require_java()
+        port = free_port()
+        self.remote = f"sc://127.0.0.1:{port}"
+        self._environment = environment
+        self._command = [sys.executable, "-m", "brewery_assets.spark_server", "--port", str(port)]
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        self._running.enter_context(_started(self._command, self._environment))
+
+    def stop(self) -> None:
+        """Kills it, as a machine that loses power does; `start` starts it again."""
+        self._running.close()
 
 
 @contextmanager

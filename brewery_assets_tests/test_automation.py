@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from brewery_assets import operations
 from brewery_assets.automation import gold_updated
 from brewery_assets.definitions import definitions_of
 from brewery_assets.report import REPORT
@@ -123,6 +124,7 @@ def wait_for(happened: Callable[[], object], log: Path) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.slow("waits for the daemon")
 def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
@@ -181,15 +183,15 @@ def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
     assert TOKEN.encode() not in kept
 
 
-def test_status_says_what_is_wrong_with_a_setting(pipeline: Pipeline, tmp_path: Path) -> None:
-    checkout = Checkout(tmp_path / "checkout", {"LAKE_URI": "ftp://host/lake"})
-    code, said = checkout.run(sys.executable, "-m", "brewery_assets.operations", "status")
-    assert code == 2
-    assert said.startswith("LAKE_URI=ftp://host/lake: allowed is a folder")
+def test_status_says_what_is_wrong_with_a_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAKE_URI", "ftp://host/lake")
+    assert operations.main(["status"]) == 2
+    assert capsys.readouterr().err.startswith("LAKE_URI=ftp://host/lake: allowed is a folder")
 
 
 @pytest.mark.parametrize("verb", ["", "restart"])
-def test_any_other_word_is_refused(pipeline: Pipeline, tmp_path: Path, verb: str) -> None:
-    checkout = Checkout(tmp_path / "checkout", {})
-    code, said = checkout.run(sys.executable, "-m", "brewery_assets.operations", verb)
-    assert (code, said) == (2, "start, stop or status?\n")
+def test_any_other_word_is_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert operations.main([verb]) == 2
+    assert capsys.readouterr().err == "start, stop or status?\n"

@@ -8,16 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from brewery_assets_tests.checkout import JOB, ROOT, Checkout
 from brewery_assets_tests.conftest import Pipeline
-from brewery_assets_tests.dagster_ui import DAGSTER, ask, dagster_dev, materialize_all
+from brewery_assets_tests.dagster_ui import DAGSTER
 from brewery_assets_tests.scenario import GOOD
 from demo.faults import Faults
+from demo.s3 import free_port
+
+pytestmark = pytest.mark.slow("each command is a run in a process of its own")
+IN_DEMO = pytest.mark.xdist_group("demo")  # whose folder is made once
 
 MODULE = ("-m", "brewery_assets.definitions")
 
@@ -38,9 +41,11 @@ def checkout(pipeline: Pipeline, tmp_path: Path) -> Checkout:
         ("dg", "launch", "--job", JOB),
     ],
 )
-def test_each_command_runs_the_same_pipeline(
+def test_each_command_runs_the_same_pipeline_with_the_settings_of_a_dotenv_file(
     pipeline: Pipeline, checkout: Checkout, command: tuple[str, ...]
 ) -> None:
+    del checkout.environment["LAKE_URI"]
+    (checkout.folder / ".env").write_text(f"LAKE_URI={pipeline.uri}\nSPARK_REMOTE=\n")
     code, said = checkout.run(*command)
     assert code == 0, said
     assert said.count("Spark engine: ") == 1
@@ -76,8 +81,7 @@ def test_a_bad_setting_stops_before_any_work(pipeline: Pipeline, checkout: Check
 def test_the_token_of_a_spark_server_is_neither_said_nor_kept(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
+    port = free_port()
     checkout.environment["SPARK_REMOTE"] = f"sc://127.0.0.1:{port}/;token=nobody-may-see"
     code, said = checkout.run("dg", "launch", "--job", JOB)
     assert code != 0
@@ -86,72 +90,6 @@ def test_the_token_of_a_spark_server_is_neither_said_nor_kept(
     kept = checkout.kept()
     assert b"bronze_breweries" in kept
     assert b"nobody-may-see" not in kept
-
-
-def test_a_dotenv_file_is_read(pipeline: Pipeline, checkout: Checkout) -> None:
-    del checkout.environment["LAKE_URI"]
-    (checkout.folder / ".env").write_text(f"LAKE_URI={pipeline.uri}\nSPARK_REMOTE=\n")
-    code, said = checkout.run(*checkout.job())
-    assert code == 0, said
-    assert pipeline.newest("gold_brewery_counts").rows == 9
-
-
-ASSETS = """{ assetNodes {
-  assetKey { path } groupName kinds description owners { ... on TeamAssetOwner { team } }
-  dependencyKeys { path }
-} }"""
-
-
-def test_the_ui_shows_the_lineage_and_materializes_it_all(
-    pipeline: Pipeline, checkout: Checkout
-) -> None:
-    with dagster_dev(checkout) as ui:
-        look_at_the_lineage(ui)
-        assert materialize_all(ui, wait=90) == "SUCCESS", (checkout.folder / "dev.log").read_text()
-    assert len(pipeline.rows("gold_brewery_counts")) == 9
-
-
-def test_a_run_that_was_killed_does_not_block_the_ui_for_ever(
-    pipeline: Pipeline, checkout: Checkout
-) -> None:
-    settings = (ROOT / "dagster.yaml").read_text()
-    (checkout.folder / "dagster.yaml").unlink()
-    (checkout.folder / "dagster.yaml").write_text(
-        settings.replace(
-            "max_runtime_seconds: 1800", "max_runtime_seconds: 20\n  poll_interval_seconds: 2"
-        )
-    )
-    pipeline.api.faults = Faults(hanging=1.0)
-    process = checkout.start(*checkout.job())
-    until = time.monotonic() + 60
-    while not pipeline.api.requests:  # it runs
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    pipeline.api.faults = Faults()
-    with dagster_dev(checkout) as ui:
-        assert materialize_all(ui, wait=90) == "SUCCESS", (checkout.folder / "dev.log").read_text()
-
-
-def look_at_the_lineage(ui: str) -> None:
-    nodes = {node["assetKey"]["path"][0]: node for node in ask(ui, ASSETS)["assetNodes"]}
-    origins = {
-        name: sorted(key["path"][0] for key in n["dependencyKeys"]) for name, n in nodes.items()
-    }
-    assert origins == {
-        "bronze_breweries": [],
-        "silver_breweries": ["bronze_breweries"],
-        "rejected_breweries": ["bronze_breweries"],
-        "gold_brewery_counts": ["silver_breweries"],
-        "gold_brewery_changes": ["silver_breweries"],
-        "brewery_report": ["gold_brewery_changes", "gold_brewery_counts", "silver_breweries"],
-    }
-    for name, node in nodes.items():
-        assert node["groupName"] == ("reports" if name == "brewery_report" else "breweries")
-        assert node["kinds"]
-        assert node["description"].startswith("One ")
-        assert node["owners"] == [{"team": "data-engineering"}]
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +113,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, str]:
     return checkout, said
 
 
+@IN_DEMO
 def test_the_demo_ends_with_a_summary_twice_in_a_row_and_on_any_port(
     demo: tuple[Checkout, str],
 ) -> None:
@@ -191,6 +130,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+@IN_DEMO
 @pytest.mark.parametrize(
     ("example", "shown"),
     [
@@ -260,6 +200,7 @@ def test_the_readmes_commands_for_s3_work_as_they_are_written(
     assert server.returncode == 0
 
 
+@IN_DEMO
 def test_an_older_bronze_is_refined_again_by_the_readmes_command(
     demo: tuple[Checkout, str],
 ) -> None:

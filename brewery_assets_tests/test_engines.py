@@ -17,9 +17,14 @@ from pyspark.sql import functions as F
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import TABLES, Pipeline
 from brewery_assets_tests.scenario import ROWS, row
-from brewery_assets_tests.spark_servers import require_java, spark_3_5_server, spark_server
+from brewery_assets_tests.spark_servers import require_java, spark_3_5_server
 from demo.data import Row
 from demo.s3 import S3Server
+
+pytestmark = pytest.mark.slow("needs Java")
+# One server for each, so that its tests run one after another in one process.
+SPARK_4_1 = pytest.mark.xdist_group("spark")
+SPARK_3_5 = pytest.mark.xdist_group("spark-3.5")
 
 PLACE = "Italy/Bolzano/Bolzano"
 TEXTS: tuple[Any, ...] = (
@@ -87,21 +92,10 @@ def content(pipeline: Pipeline, table: str) -> Content:
     return Content(sorted(rows), columns, folders) if rows else Content([], set(), set())
 
 
-@pytest.fixture(scope="module")
-def apache_spark(s3_server: S3Server) -> Iterator[str]:
-    with spark_server(s3_server.environment()) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def apache_spark_3_5() -> Iterator[str]:
     with spark_3_5_server() as address:
         yield address
-
-
-@pytest.fixture(params=["dirty", "real"])
-def rows(request: pytest.FixtureRequest, real_rows: list[Row]) -> list[Row]:
-    return ODD if request.param == "dirty" else real_rows
 
 
 def other(rows: list[Row]) -> list[Row]:
@@ -152,24 +146,27 @@ def compare(pipeline: Pipeline, rows: list[Row], engine: str) -> None:
     assert content(pipeline, "gold_brewery_counts") == expected["gold_brewery_counts"]
 
 
-def test_apache_spark_makes_the_same_in_a_folder(
-    pipeline: Pipeline, apache_spark: str, rows: list[Row]
+@SPARK_4_1
+def test_apache_spark_makes_the_same_in_a_folder(pipeline: Pipeline, apache_spark: str) -> None:
+    compare(pipeline, ODD, apache_spark)
+
+
+@SPARK_4_1
+def test_apache_spark_makes_the_same_of_the_real_data_and_the_odd_on_s3(
+    pipeline_on_s3: Pipeline, apache_spark: str, real_rows: list[Row]
 ) -> None:
-    compare(pipeline, rows, apache_spark)
+    ids = {row.get("id") for row in ODD}
+    compare(
+        pipeline_on_s3, [*ODD, *(row for row in real_rows if row["id"] not in ids)], apache_spark
+    )
 
 
-def test_apache_spark_makes_the_same_on_s3(
-    pipeline_on_s3: Pipeline, apache_spark: str, rows: list[Row]
-) -> None:
-    compare(pipeline_on_s3, rows, apache_spark)
+@SPARK_3_5
+def test_the_spark_of_emr_makes_the_same(pipeline: Pipeline, apache_spark_3_5: str) -> None:
+    compare(pipeline, ODD, apache_spark_3_5)
 
 
-def test_the_spark_of_emr_makes_the_same(
-    pipeline: Pipeline, apache_spark_3_5: str, rows: list[Row]
-) -> None:
-    compare(pipeline, rows, apache_spark_3_5)
-
-
+@SPARK_4_1
 @pytest.mark.parametrize("on", ["folder", "s3"])
 def test_apache_spark_makes_empty_tables_of_no_rows(
     request: pytest.FixtureRequest, apache_spark: str, on: str
@@ -183,6 +180,7 @@ def test_apache_spark_makes_empty_tables_of_no_rows(
         assert [pipeline.newest(table).rows for table in TABLES] == [0, 0, 0, 0]
 
 
+@SPARK_4_1
 def test_apache_spark_inside_the_run_writes_to_s3_and_ends_with_it(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,14 @@ from brewery_assets.definitions import ASSETS, defs
 from brewery_assets.expectations import meets_expectations
 from brewery_assets_tests.conftest import Pipeline, failure_of
 from brewery_assets_tests.scenario import GOOD, NOWHERE, UNKNOWN_FIELDS
-from brewery_assets_tests.spark_servers import missing, spark_server
+from brewery_assets_tests.spark_servers import missing
 from demo.data import Row
 from demo.s3 import S3Server
 
 DOCS = "data_docs/silver_breweries"
+# One process for all: importing the library takes ten seconds.
+pytestmark = pytest.mark.xdist_group("spark")
+EXPECTATIONS = pytest.mark.slow("needs Great Expectations")
 CHECK = dg.AssetCheckKey(dg.AssetKey("silver_breweries"), "meets_expectations")
 
 
@@ -29,12 +31,6 @@ def installed() -> None:
     """Great Expectations, which is an optional group."""
     if importlib.util.find_spec("great_expectations") is None:
         missing("`make audit_silver` installs the Great Expectations that this needs")
-
-
-@pytest.fixture(scope="module")
-def apache_spark() -> Iterator[str]:
-    with spark_server({}) as address:
-        yield address
 
 
 def audit(pipeline: Pipeline, *, fails: bool = False) -> dg.ExecuteInProcessResult:
@@ -55,18 +51,12 @@ def found(result: dg.ExecuteInProcessResult) -> tuple[bool, dict[str, Any]]:
     return check.passed, {name: value.value for name, value in check.metadata.items()}
 
 
-@pytest.mark.parametrize("engine", ["Sail", "Apache Spark"])
+@EXPECTATIONS
 def test_the_real_data_meets_every_expectation(
-    request: pytest.FixtureRequest,
-    installed: None,
-    pipeline: Pipeline,
-    real_rows: list[Row],
-    engine: str,
+    installed: None, pipeline: Pipeline, real_rows: list[Row]
 ) -> None:
     pipeline.api.rows[:] = real_rows
     pipeline.run()
-    if engine == "Apache Spark":
-        pipeline.spark_remote = request.getfixturevalue("apache_spark")
     passed, numbers = found(audit(pipeline))
     assert passed
     assert (numbers["expectations"], numbers["unmet"]) == (21, 0)
@@ -74,6 +64,7 @@ def test_the_real_data_meets_every_expectation(
     assert numbers["snapshot"] == pipeline.newest("silver_breweries").snapshot
 
 
+@EXPECTATIONS
 @pytest.mark.parametrize("engine", ["Sail", "Apache Spark"])
 def test_what_is_not_met_is_named_with_its_numbers_and_published_as_html(
     request: pytest.FixtureRequest, installed: None, pipeline: Pipeline, engine: str
@@ -115,6 +106,7 @@ LOST = {
 }
 
 
+@EXPECTATIONS
 def test_the_pages_of_an_older_audit_go(installed: None, pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = GOOD
     for _ in range(2):
@@ -124,6 +116,7 @@ def test_the_pages_of_an_older_audit_go(installed: None, pipeline: Pipeline) -> 
     assert pipeline.newest("silver_breweries").snapshot in str(page)
 
 
+@EXPECTATIONS
 def test_on_s3_the_pages_are_such_as_a_browser_opens(
     installed: None, pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
 ) -> None:

@@ -18,6 +18,8 @@ from brewery_assets_tests.conftest import LAYERS, Pipeline
 from brewery_assets_tests.scenario import OREGON
 from demo.data import Row
 
+IN_PROCESSES = pytest.mark.slow("whole runs in processes of their own")
+
 
 @pytest.fixture
 def checkout(pipeline: Pipeline, tmp_path: Path, real_rows: list[Row]) -> Checkout:
@@ -43,6 +45,7 @@ def appears(folder: Path) -> Callable[[], bool]:
     return lambda: set(folder.iterdir()) != before
 
 
+@IN_PROCESSES
 @pytest.mark.parametrize("layer", ["bronze_breweries", "silver_breweries", "gold_brewery_counts"])
 def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next_run_works(
     pipeline: Pipeline, checkout: Checkout, layer: str
@@ -69,6 +72,7 @@ def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next
     assert sum(row["brewery_count"] for row in pipeline.rows("gold_brewery_counts")) == 11_822
 
 
+@IN_PROCESSES
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_told_to_stop_ends_with_its_engine(
     pipeline: Pipeline, checkout: Checkout, number: signal.Signals
@@ -148,6 +152,7 @@ def test_an_audit_that_could_not_publish_publishes_when_it_is_executed_again(
     assert pipeline.newest("gold_brewery_counts").rows == 9
 
 
+@IN_PROCESSES
 def test_two_runs_at_once_are_two_whole_snapshots(
     pipeline: Pipeline, checkout: Checkout, tmp_path: Path
 ) -> None:

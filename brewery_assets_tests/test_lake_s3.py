@@ -375,6 +375,19 @@ def test_a_download_that_breaks_off_is_begun_again(
 
 # Sail keeps the first credentials that it meets as long as its process lives: from here on each
 # run has a process of its own.
+IN_PROCESSES = pytest.mark.slow("whole runs in processes of their own")
+RUN = """
+import sys
+import dagster as dg
+from brewery_assets.definitions import defs
+with dg.DagsterInstance.ephemeral() as instance:
+    job = defs.resolve_job_def("run_pipeline_brewery")
+    assert job.execute_in_process(instance=instance).success
+print("boto3 is loaded:", bool({"boto3", "dagster_aws"} & {*sys.modules}))
+"""
+
+
+@IN_PROCESSES
 def test_a_profile_reaches_the_engine_too(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:
@@ -389,7 +402,7 @@ def test_a_profile_reaches_the_engine_too(
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
         "AWS_PROFILE": "brewer",
     }
-    code, said = checkout.run(*checkout.job())
+    code, said = checkout.run(sys.executable, "-c", RUN)
     assert code == 0, said
     assert pipeline_on_s3.newest("gold_brewery_counts").rows == 9
 
@@ -410,6 +423,7 @@ class ContainerRole(BaseHTTPRequestHandler):
         pass
 
 
+@IN_PROCESSES
 def test_the_role_of_a_container_reaches_the_engine_too(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:
@@ -418,7 +432,7 @@ def test_the_role_of_a_container_reaches_the_engine_too(
         del checkout.environment[name]
     with served(ContainerRole) as url:
         checkout.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{url}/credentials"
-        code, said = checkout.run(*checkout.job())
+        code, said = checkout.run(sys.executable, "-c", RUN)
     assert code == 0, said
     assert pipeline_on_s3.newest("gold_brewery_counts").rows == 9
 
@@ -449,6 +463,7 @@ finally:
 """
 
 
+@IN_PROCESSES
 def test_a_session_token_travels_with_the_requests_of_the_engine(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "checkout", {})
     with served(Recorder) as url:
@@ -509,6 +524,7 @@ def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess
     return process
 
 
+@IN_PROCESSES
 def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
     pipeline: Pipeline, mortal_s3: S3Server, tmp_path: Path, real_rows: list[Row]
 ) -> None:
@@ -535,6 +551,7 @@ def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
     assert sum(row["brewery_count"] for row in pipeline.rows("gold_brewery_counts")) == 11_822
 
 
+@IN_PROCESSES
 def test_a_run_killed_in_mid_write_leaves_no_manifest(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path, real_rows: list[Row]
 ) -> None:
@@ -550,6 +567,7 @@ def test_a_run_killed_in_mid_write_leaves_no_manifest(
     assert pipeline_on_s3.newest("silver_breweries").rows == 11_822
 
 
+@IN_PROCESSES
 def test_two_runs_at_once_on_one_bucket_are_two_whole_snapshots(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:
@@ -570,6 +588,7 @@ def test_two_runs_at_once_on_one_bucket_are_two_whole_snapshots(
         assert [row for row in rows if row["state"] == OREGON["state_province"].lower()]
 
 
+@IN_PROCESSES
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_secret_reaches_a_log_an_event_or_a_file(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path, fails: bool
@@ -589,21 +608,14 @@ def test_no_secret_reaches_a_log_an_event_or_a_file(
         assert hidden.encode() not in kept
 
 
+@IN_PROCESSES
 def test_boto3_is_not_imported_for_a_lake_in_a_folder(pipeline: Pipeline, tmp_path: Path) -> None:
     checkout = Checkout(
         tmp_path / "checkout", {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
     )
-    code, said = checkout.run(
-        sys.executable,
-        "-c",
-        "import sys, dagster as dg\n"
-        "from brewery_assets.definitions import defs\n"
-        "with dg.DagsterInstance.ephemeral() as instance:\n"
-        "    job = defs.resolve_job_def('run_pipeline_brewery')\n"
-        "    assert job.execute_in_process(instance=instance).success\n"
-        "assert not {'boto3', 'dagster_aws'} & set(sys.modules)",
-    )
+    code, said = checkout.run(sys.executable, "-c", RUN)
     assert code == 0, said
+    assert "boto3 is loaded: False" in said
 
 
 def test_a_lake_outside_of_runs_is_read_only(s3: S3Server, prefix: str) -> None:

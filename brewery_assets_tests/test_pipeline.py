@@ -8,11 +8,34 @@ from pathlib import Path
 
 import pytest
 
+from brewery_assets.definitions import defs
+from brewery_assets.report import REPORT
 from brewery_assets.silver import SERVED_TEXT
 from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of
 from brewery_assets_tests.scenario import BROKEN, GOOD, OREGON, ROWS, UNKNOWN_FIELDS
 from demo.data import Row
 from demo.faults import Faults
+
+
+def test_the_assets_form_one_lineage_and_each_says_what_a_row_of_it_is() -> None:
+    graph = defs.resolve_asset_graph()
+    nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+    assert {
+        name: sorted(key.to_user_string() for key in node.parent_keys)
+        for name, node in nodes.items()
+    } == {
+        "bronze_breweries": [],
+        "silver_breweries": ["bronze_breweries"],
+        "rejected_breweries": ["bronze_breweries"],
+        "gold_brewery_counts": ["silver_breweries"],
+        "gold_brewery_changes": ["silver_breweries"],
+        REPORT: ["gold_brewery_changes", "gold_brewery_counts", "silver_breweries"],
+    }
+    for name, node in nodes.items():
+        assert node.group_name == ("reports" if name == REPORT else "breweries")
+        assert node.kinds
+        assert (node.description or "").startswith("One ")
+        assert node.owners == ["team:data-engineering"]
 
 
 def test_every_row_of_the_source_is_in_silver_or_rejected(pipeline: Pipeline) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,17 @@ from playwright.sync_api import Browser
 
 from brewery_assets.report import REPORT
 from brewery_assets.report_charts import STATES_SHOWN
-from brewery_assets_tests.browser import Shown, chromium
+from brewery_assets_tests.browser import Shown
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import GOOD, IRELAND, OREGON, SILESIA, row
 from demo.data import Row
 from demo.s3 import S3Server
 
+pytestmark = pytest.mark.xdist_group("report")  # one browser for all
+
 GOLD, SILVER = "gold_brewery_counts", "silver_breweries"
+IN_BROWSER = pytest.mark.slow("needs Chromium")
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def published(pipeline: Pipeline) -> Path:
@@ -56,6 +52,7 @@ def total(gold: list[dict[str, Any]], *by: str) -> Counter[Any]:
     return found
 
 
+@IN_BROWSER
 def test_what_the_page_shows_of_the_real_data_is_gold(
     pipeline: Pipeline, browser: Browser, real_rows: list[Row]
 ) -> None:
@@ -88,6 +85,7 @@ def test_what_the_page_shows_of_the_real_data_is_gold(
     shown.close()
 
 
+@IN_BROWSER
 def test_the_table_is_searched_and_sorted(pipeline: Pipeline, browser: Browser) -> None:
     pipeline.run()
     shown = Shown(browser, published(pipeline))
@@ -108,6 +106,7 @@ def test_the_table_is_searched_and_sorted(pipeline: Pipeline, browser: Browser) 
     shown.close()
 
 
+@IN_BROWSER
 def test_the_page_fits_a_phone_is_dark_where_that_is_wished_and_prints_everything(
     pipeline: Pipeline, browser: Browser
 ) -> None:
@@ -131,6 +130,7 @@ def test_the_page_fits_a_phone_is_dark_where_that_is_wished_and_prints_everythin
     phone.close()
 
 
+@IN_BROWSER
 def test_names_of_the_source_are_shown_and_not_run(pipeline: Pipeline, browser: Browser) -> None:
     evil = "</script><script>console.log('run')</script><img src=x onerror=console.log(1)>"
     braces = "{{ 7 * 7 }} ${7 * 7}"
@@ -147,6 +147,7 @@ def test_names_of_the_source_are_shown_and_not_run(pipeline: Pipeline, browser: 
     shown.close()
 
 
+@IN_BROWSER
 def test_no_breweries_at_all_are_a_page_too(pipeline: Pipeline, browser: Browser) -> None:
     pipeline.api.rows[:] = []
     pipeline.run()
@@ -157,6 +158,7 @@ def test_no_breweries_at_all_are_a_page_too(pipeline: Pipeline, browser: Browser
     shown.close()
 
 
+@IN_BROWSER
 def test_the_page_tells_what_was_checked_how_it_changed_and_what_it_was_made_from(
     pipeline: Pipeline, browser: Browser
 ) -> None:
@@ -185,6 +187,7 @@ def test_the_page_tells_what_was_checked_how_it_changed_and_what_it_was_made_fro
     shown.close()
 
 
+@IN_BROWSER
 def test_a_history_is_drawn_once_there_is_one(pipeline: Pipeline, browser: Browser) -> None:
     pipeline.run()
     shown = Shown(browser, published(pipeline))

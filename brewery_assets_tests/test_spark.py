@@ -21,7 +21,7 @@ from brewery_assets import spark_sessions
 from brewery_assets.spark import Spark
 from brewery_assets.spark_sessions import LostSessionError
 from brewery_assets_tests.conftest import Pipeline, failure_of
-from brewery_assets_tests.spark_servers import require_java, spark_server
+from brewery_assets_tests.spark_servers import SparkServer, require_java
 from demo.s3 import free_port
 
 
@@ -137,8 +137,7 @@ def test_the_embedded_engine_is_quiet(capfd: pytest.CaptureFixture[str]) -> None
 
 
 def test_an_address_where_nobody_answers_is_refused_before_any_work(pipeline: Pipeline) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
+    port = free_port()
     pipeline.spark_remote = f"sc://127.0.0.1:{port}"
     message = failure_of(pipeline.run(fails=True))
     assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: nobody answers there" in message
@@ -224,22 +223,23 @@ def test_a_java_that_will_not_do_is_refused(
     )
 
 
-def test_a_server_that_was_restarted_is_told_in_one_sentence() -> None:
-    port = free_port()
-    with spark_server({}, port) as remote:
-        spark = Spark(remote=remote)
+@pytest.mark.slow("starts Apache Spark twice")
+@pytest.mark.xdist_group("spark")
+def test_a_server_that_was_restarted_is_told_in_one_sentence(spark_server: SparkServer) -> None:
+    spark = Spark(remote=spark_server.remote)
+    try:
         rows = spark.spark_session.range(3)
         assert rows.count() == 3
-    try:
-        with (
-            spark_server({}, port),
-            pytest.raises(LostSessionError, match="was restarted, and this run's session is lost"),
-        ):
+        spark_server.stop()
+        spark_server.start()
+        with pytest.raises(LostSessionError, match="was restarted, and this run's session is lost"):
             rows.count()
     finally:
         spark.stop()
 
 
+@pytest.mark.slow("needs Java")
+@pytest.mark.xdist_group("spark")  # where another test starts an engine on that port
 def test_another_server_on_the_port_of_spark_connect_is_not_taken_for_the_runs_own(
     pipeline: Pipeline,
 ) -> None:

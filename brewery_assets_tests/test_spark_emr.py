@@ -27,6 +27,7 @@ from brewery_assets.aws import Aws
 from brewery_assets.settings import Settings, SettingsError
 from brewery_assets.spark import Emr, Spark
 from brewery_assets.spark_emr import Access, EmrError, EmrServerless
+from demo.s3 import free_port
 
 APPLICATION, SESSION = "00f1abc2def3", "00g4hij5klm6"
 ROLE = "arn:aws:iam::123456789012:role/brewery-emr"
@@ -368,8 +369,7 @@ def test_what_aws_refuses_is_said_in_one_sentence(cloud: Cloud, operation: str, 
 def test_without_credentials_or_an_answer_it_is_said_what_to_do(
     monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        address = f"http://127.0.0.1:{gone.getsockname()[1]}"
+    address = f"http://127.0.0.1:{free_port()}"
     found = {name: "" for name in os.environ if name.startswith("AWS_")}
     found |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     found |= {"AWS_ENDPOINT_URL": address, "AWS_EC2_METADATA_DISABLED": "true"}

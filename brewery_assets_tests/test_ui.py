@@ -13,7 +13,6 @@ from brewery_assets.checks import RULES
 from brewery_assets.gold import GOLD
 from brewery_assets.report import REPORT
 from brewery_assets.silver import SILVER
-from brewery_assets_tests.browser import chromium
 from brewery_assets_tests.checkout import ROOT, Checkout
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.dagster_ui import make_dev
@@ -21,6 +20,8 @@ from brewery_assets_tests.ui import DagsterUi
 from demo.data import Row
 from demo.faults import Faults
 from demo.server import DemoApi
+
+pytestmark = [pytest.mark.slow("needs Chromium and the daemon"), pytest.mark.xdist_group("ui")]
 
 ROWS = {
     "bronze_breweries": 11_822,
@@ -41,12 +42,6 @@ KINDS = {
 CHECKS = {name: dict.fromkeys(rules, "Succeeded") for name, rules in RULES.items()}
 CHECKS[SILVER.name] |= {"coordinates_are_plausible": "Failed", "meets_expectations": "Skipped"}
 AUTOMATIONS = {"schedules/daily_pipeline", "sensors/gold_updated", "sensors/alerts"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,9 @@
 It keeps what it is given in one folder until it is stopped, and then forgets it all.
 """
 
+import itertools
 import json
+import os
 import re
 import shutil
 import signal
@@ -41,7 +43,11 @@ RIGHTS = {
         )
     ]
 }
+PORTS = range(20_000, 32_000)  # below those that systems give to outgoing connections
 COUNTED = re.compile(r'^SeaweedFS_s3_request_total\{.*type="(\w+)"\} (\d+)$', re.MULTILINE)
+
+
+_counted = itertools.count(100 * os.getpid())
 
 
 class S3Server:
@@ -177,13 +183,17 @@ class S3Server:
 
 
 def free_port(wanted: int = 0) -> int:
-    """The wanted port of loopback, or any that is free."""
+    """The wanted port of loopback if it is free, else a free one that is not soon given again.
+
+    A port that the system chooses may go to another process as soon as it is let go, before its
+    server has started. So each process counts through these ports from a place of its own.
+    """
+    port = wanted or PORTS[next(_counted) % len(PORTS)]
     try:
-        with socket.create_server((HOST, wanted)) as taken:
-            port: int = taken.getsockname()[1]
-            return port
+        socket.create_server((HOST, port)).close()
     except OSError:
         return free_port()
+    return port
 
 
 def main() -> None:
