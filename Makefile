@@ -3,8 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Side by side, and one more than there are cores: many tests wait. PYTEST="-k lake" adds options.
-TESTS = $(BIN)/python -m pytest --dist loadgroup -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
 .PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
@@ -23,15 +21,21 @@ help: ## list the targets
 demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled data, into lake/
 	@$(BIN)/python -m demo.run
 
+# Tests run side by side, two more than there are cores, since many of them wait; types meanwhile.
+define lint_and_test
+@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+@$(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --dist loadgroup $(1) $(PYTEST); \
+	tests=$$?; wait $$types || { echo "mypy found errors: see above"; exit 1; }; exit $$tests
+endef
+
+quick_test: $(VENV)/installed ## before each commit: lint, types and the tests that need only Python
+	$(call lint_and_test,-m "not slow and not stack")
+
 run_test: $(VENV)/expectations ## lint, types and every test but those of the stack
-	@$(MAKE) --no-print-directory lint
-	$(TESTS) $(PYTEST)
+	$(lint_and_test)
 
 test: run_test ## the same
-
-quick_test: $(VENV)/installed ## lint, types and the tests that need only Python: before each commit
-	@$(MAKE) --no-print-directory lint
-	$(TESTS) -m "not slow and not stack" $(PYTEST)
 
 run_test_stack: $(VENV)/installed ## bring the whole stack up, kill its parts, look into its bucket
 	$(BIN)/python -m pytest -m stack $(PYTEST)

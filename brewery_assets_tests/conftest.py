@@ -1,8 +1,10 @@
 """What the tests share: the demo API, a lake in a temporary folder, and a run of the pipeline."""
 
 import os
+import shutil
 import signal
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +40,18 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 
 # What a script starts in the background ignores Ctrl-C, and so do its children: `dagster dev`, say.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, mixes the files evenly: some of their tests compute and others wait."""
+    if not hasattr(config, "workerinput"):
+        return
+    total, before = Counter(item.path for item in items), Counter[Path]()
+    share: dict[pytest.Item, float] = {}
+    for item in items:
+        share[item] = before[item.path] / total[item.path]
+        before[item.path] += 1
+    items.sort(key=share.__getitem__)
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +269,24 @@ def pipeline_on_s3(pipeline: Pipeline, s3: S3Server, prefix: str) -> Pipeline:
     """The pipeline over scenario.py's rows and an empty lake in a bucket."""
     pipeline.uri = f"s3://lake/{prefix}"
     return pipeline
+
+
+@pytest.fixture(scope="session")
+def published_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake after one run over scenario.py's rows, to be copied."""
+    lake = tmp_path_factory.mktemp("published") / "lake"
+    with (
+        DemoApi(ROWS, requests_per_minute=None) as api,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        Pipeline(api, str(lake), instance).run()
+    return lake
+
+
+@pytest.fixture
+def published(pipeline: Pipeline, published_lake: Path) -> None:
+    """The pipeline's lake has a snapshot of each layer: for tests of what comes after a run."""
+    shutil.copytree(published_lake, pipeline.uri)
 
 
 @pytest.fixture

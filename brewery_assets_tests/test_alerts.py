@@ -240,7 +240,7 @@ def test_an_address_that_hangs_holds_up_no_other(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:  # takes a connection, and says nothing
         address = f"127.0.0.1:{mute.getsockname()[1]}"
-        hanging = f"mailto://{address}?from=a@example.org&to=b@example.org&cto=2"
+        hanging = f"mailto://{address}?from=a@example.org&to=b@example.org&cto=1"
         ticks = Ticks(pipeline, hanging, hook.url)
         pipeline.api.faults = Faults(always_status=403)
         pipeline.run(fails=True)

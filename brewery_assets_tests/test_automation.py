@@ -85,14 +85,14 @@ def test_a_gold_that_was_refused_is_not_reported(pipeline: Pipeline) -> None:
     assert look(pipeline) is None
 
 
+@pytest.mark.usefixtures("published")
 def test_a_gold_of_another_instance_is_reported_too(pipeline: Pipeline) -> None:
-    pipeline.run()
     with dg.DagsterInstance.ephemeral() as other:
         assert look(pipeline, other) == pipeline.newest(GOLD).snapshot
 
 
+@pytest.mark.usefixtures("published")
 def test_a_run_that_goes_on_may_make_the_report_itself(pipeline: Pipeline) -> None:
-    pipeline.run()
     run_id = pipeline.newest(GOLD).run_id
     started = dg.DagsterRun(job_name=JOB, run_id=run_id, status=dg.DagsterRunStatus.STARTED)
     with dg.DagsterInstance.ephemeral() as other:

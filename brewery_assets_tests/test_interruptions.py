@@ -22,9 +22,8 @@ IN_PROCESSES = pytest.mark.slow("whole runs in processes of their own")
 
 
 @pytest.fixture
-def checkout(pipeline: Pipeline, tmp_path: Path, real_rows: list[Row]) -> Checkout:
+def checkout(pipeline: Pipeline, published: None, tmp_path: Path, real_rows: list[Row]) -> Checkout:
     """A checkout whose lake already has a good snapshot of scenario.py's rows."""
-    pipeline.run()
     pipeline.api.rows[:] = real_rows
     return Checkout(
         tmp_path / "checkout", {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}

@@ -101,8 +101,8 @@ def test_the_data_version_of_bronze_changes_only_with_its_content(pipeline: Pipe
     assert version(pipeline.run("bronze_breweries")) != first
 
 
+@pytest.mark.usefixtures("published")
 def test_parquet_is_one_zstd_file_in_each_folder_and_gold_is_sorted(pipeline: Pipeline) -> None:
-    pipeline.run()
     silver = pipeline.newest("silver_breweries")
     folders = [file.path.rpartition("/")[0] for file in silver.files]
     assert len(folders) == len(set(folders)) == 8
@@ -148,8 +148,8 @@ def test_with_nothing_rejected_the_table_of_rejects_is_empty(pipeline: Pipeline)
     assert pipeline.newest("silver_breweries").rows == len(scenario.GOOD)
 
 
+@pytest.mark.usefixtures("published")
 def test_an_older_bronze_can_be_refined_again(pipeline: Pipeline) -> None:
-    pipeline.run()
     older = pipeline.newest("bronze_breweries").snapshot
     gold = pipeline.rows("gold_brewery_counts")
     pipeline.api.rows[:] = [scenario.OREGON]
@@ -165,8 +165,8 @@ def test_an_older_bronze_can_be_refined_again(pipeline: Pipeline) -> None:
     assert pipeline.rows("gold_brewery_counts") == gold
 
 
+@pytest.mark.usefixtures("published")
 def test_a_snapshot_that_does_not_exist_is_refused_with_those_that_do(pipeline: Pipeline) -> None:
-    pipeline.run()
     run = pipeline.run(
         "gold_brewery_counts", fails=True, read_snapshot={"parquet_snapshots": "yesterday"}
     )

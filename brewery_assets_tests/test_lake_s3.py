@@ -30,12 +30,15 @@ from brewery_assets_tests.scenario import BROKEN, GOOD, OREGON
 from demo.data import Row
 from demo.s3 import OWNER, READER, S3Server
 
+ON_S3 = pytest.mark.slow("whole runs on an S3 server")
+
 
 def keys(s3: S3Server, prefix: str) -> list[str]:
     pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=prefix)
     return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
 
+@ON_S3
 def test_two_runs_are_two_whole_snapshots_that_another_reader_finds(
     pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
 ) -> None:
@@ -62,6 +65,7 @@ def test_two_runs_are_two_whole_snapshots_that_another_reader_finds(
     assert [len(lake.manifests(layer)) for layer in LAYERS] == [2] * 5
 
 
+@ON_S3
 def test_a_run_on_s3_starts_one_engine_and_leaves_the_environment_as_it_was(
     pipeline_on_s3: Pipeline,
 ) -> None:
@@ -75,6 +79,7 @@ def test_a_run_on_s3_starts_one_engine_and_leaves_the_environment_as_it_was(
     }
 
 
+@ON_S3
 def test_the_ui_is_told_where_in_the_bucket_it_lies(pipeline_on_s3: Pipeline) -> None:
     run = pipeline_on_s3.run()
     shown = {
@@ -89,6 +94,7 @@ def test_the_ui_is_told_where_in_the_bucket_it_lies(pipeline_on_s3: Pipeline) ->
         assert bool(manifest.bytes) is bool(manifest.rows)
 
 
+@ON_S3
 @pytest.mark.parametrize(
     ("written", "taken"),
     [
@@ -109,6 +115,7 @@ def test_a_prefix_may_end_in_a_slash_and_hold_spaces_and_more(
     assert all(key.startswith(f"{folder}/") for key in keys(s3, prefix))
 
 
+@ON_S3
 def test_a_bucket_may_be_the_lake_itself(pipeline: Pipeline, s3: S3Server) -> None:
     s3.client().create_bucket(Bucket="of-its-own")
     pipeline.uri = "s3://of-its-own"
@@ -116,6 +123,7 @@ def test_a_bucket_may_be_the_lake_itself(pipeline: Pipeline, s3: S3Server) -> No
     assert len(pipeline.rows("gold_brewery_counts")) == 9
 
 
+@ON_S3
 def test_what_others_keep_under_the_prefix_is_left_alone(
     pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
 ) -> None:
@@ -139,6 +147,7 @@ def test_what_others_keep_under_the_prefix_is_left_alone(
     assert len(pipeline_on_s3.rows("gold_brewery_counts")) == 9
 
 
+@ON_S3
 def test_old_snapshots_and_drafts_go_from_a_bucket_too(
     pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
 ) -> None:

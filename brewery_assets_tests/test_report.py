@@ -19,10 +19,12 @@ from brewery_assets_tests.scenario import GOOD, IRELAND, OREGON, SILESIA, row
 from demo.data import Row
 from demo.s3 import S3Server
 
-pytestmark = pytest.mark.xdist_group("report")  # one browser for all
+pytestmark = [
+    pytest.mark.slow("draws charts, and shows most of them in Chromium"),
+    pytest.mark.xdist_group("report"),
+]
 
 GOLD, SILVER = "gold_brewery_counts", "silver_breweries"
-IN_BROWSER = pytest.mark.slow("needs Chromium")
 PHONE = {"width": 390, "height": 844}
 
 
@@ -52,7 +54,6 @@ def total(gold: list[dict[str, Any]], *by: str) -> Counter[Any]:
     return found
 
 
-@IN_BROWSER
 def test_what_the_page_shows_of_the_real_data_is_gold(
     pipeline: Pipeline, browser: Browser, real_rows: list[Row]
 ) -> None:
@@ -85,9 +86,8 @@ def test_what_the_page_shows_of_the_real_data_is_gold(
     shown.close()
 
 
-@IN_BROWSER
+@pytest.mark.usefixtures("published")
 def test_the_table_is_searched_and_sorted(pipeline: Pipeline, browser: Browser) -> None:
-    pipeline.run()
     shown = Shown(browser, published(pipeline))
     everything = shown.table()
     shown.page.fill("#search", "dolnoslaskie MICRO")  # as it is typed without the letters
@@ -106,11 +106,10 @@ def test_the_table_is_searched_and_sorted(pipeline: Pipeline, browser: Browser) 
     shown.close()
 
 
-@IN_BROWSER
+@pytest.mark.usefixtures("published")
 def test_the_page_fits_a_phone_is_dark_where_that_is_wished_and_prints_everything(
     pipeline: Pipeline, browser: Browser
 ) -> None:
-    pipeline.run()
     page = published(pipeline)
     phone = Shown(browser, page, viewport=PHONE, color_scheme="dark")
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -130,7 +129,6 @@ def test_the_page_fits_a_phone_is_dark_where_that_is_wished_and_prints_everythin
     phone.close()
 
 
-@IN_BROWSER
 def test_names_of_the_source_are_shown_and_not_run(pipeline: Pipeline, browser: Browser) -> None:
     evil = "</script><script>console.log('run')</script><img src=x onerror=console.log(1)>"
     braces = "{{ 7 * 7 }} ${7 * 7}"
@@ -147,7 +145,6 @@ def test_names_of_the_source_are_shown_and_not_run(pipeline: Pipeline, browser: 
     shown.close()
 
 
-@IN_BROWSER
 def test_no_breweries_at_all_are_a_page_too(pipeline: Pipeline, browser: Browser) -> None:
     pipeline.api.rows[:] = []
     pipeline.run()
@@ -158,7 +155,6 @@ def test_no_breweries_at_all_are_a_page_too(pipeline: Pipeline, browser: Browser
     shown.close()
 
 
-@IN_BROWSER
 def test_the_page_tells_what_was_checked_how_it_changed_and_what_it_was_made_from(
     pipeline: Pipeline, browser: Browser
 ) -> None:
@@ -187,9 +183,8 @@ def test_the_page_tells_what_was_checked_how_it_changed_and_what_it_was_made_fro
     shown.close()
 
 
-@IN_BROWSER
+@pytest.mark.usefixtures("published")
 def test_a_history_is_drawn_once_there_is_one(pipeline: Pipeline, browser: Browser) -> None:
-    pipeline.run()
     shown = Shown(browser, published(pipeline))
     assert "This is the first snapshot" in shown.page.inner_text("main")
     assert not shown.page.locator("#totals, #changes").count()
@@ -202,8 +197,8 @@ def test_a_history_is_drawn_once_there_is_one(pipeline: Pipeline, browser: Brows
     shown.close()
 
 
+@pytest.mark.usefixtures("published")
 def test_the_csv_is_gold_and_a_snapshot_holds_what_the_address_does(pipeline: Pipeline) -> None:
-    pipeline.run()
     folder = published(pipeline).parent
     text = (folder / "brewery_counts.csv").read_text(encoding="utf-8")
     rows = [
@@ -220,8 +215,8 @@ def test_the_csv_is_gold_and_a_snapshot_holds_what_the_address_does(pipeline: Pi
     assert (folder / "breweries.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("published")
 def test_the_ui_shows_a_picture_and_where_the_page_is(pipeline: Pipeline) -> None:
-    pipeline.run()
     (event,) = pipeline.run(REPORT).get_asset_materialization_events()
     metadata = event.materialization.metadata
     picture = metadata["picture"].value

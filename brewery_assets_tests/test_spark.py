@@ -17,7 +17,7 @@ import psutil
 import pytest
 from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableIterator
 
-from brewery_assets import spark_sessions
+from brewery_assets import spark_engines, spark_sessions
 from brewery_assets.spark import Spark
 from brewery_assets.spark_sessions import LostSessionError
 from brewery_assets_tests.conftest import Pipeline, failure_of
@@ -49,8 +49,8 @@ def test_a_run_of_bronze_alone_starts_no_engine(pipeline: Pipeline) -> None:
     assert engines_started(run, pipeline) == 0
 
 
+@pytest.mark.usefixtures("published")
 def test_a_run_that_fails_leaves_no_engine(pipeline: Pipeline) -> None:
-    pipeline.run()
     before = listening()
     folder = Path(pipeline.uri) / pipeline.newest("silver_breweries").folder
     shutil.rmtree(folder / "country=poland")
@@ -147,6 +147,7 @@ def test_an_address_where_nobody_answers_is_refused_before_any_work(pipeline: Pi
 def test_a_listener_that_says_nothing_is_refused_before_any_work(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(spark_engines, "REACHING", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         pipeline.spark_remote = f"sc://127.0.0.1:{silent.getsockname()[1]}/;token=hidden"
         monkeypatch.setenv("SPARK_REMOTE", pipeline.spark_remote)

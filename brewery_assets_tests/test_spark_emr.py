@@ -313,7 +313,7 @@ def test_a_session_is_terminated_even_while_its_start_hangs(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_module, "STOPPING", 0.2)
-    monkeypatch.setattr(spark_sessions, "ANSWERING", 3.0)
+    monkeypatch.setattr(spark_sessions, "ANSWERING", 1.5)
     cloud.starts_session("STARTED")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cloud.gives(ONE, port=silent.getsockname()[1])
