@@ -21,11 +21,11 @@ help: ## list the targets
 demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled data, into lake/
 	@$(BIN)/python -m demo.run
 
-# Tests run side by side, two more than there are cores, since many of them wait; types meanwhile.
+# Tests run side by side, one more than there are cores, since many of them wait; types meanwhile.
 define lint_and_test
 @$(BIN)/ruff format --check . && $(BIN)/ruff check .
 @$(BIN)/mypy & types=$$!; \
-	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --dist loadgroup $(1) $(PYTEST); \
+	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadgroup $(1) $(PYTEST); \
 	tests=$$?; wait $$types || { echo "mypy found errors: see above"; exit 1; }; exit $$tests
 endef
 

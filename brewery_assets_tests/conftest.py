@@ -54,6 +54,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=share.__getitem__)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Side by side, tests of one group must share a process, with its servers and its ports."""
+    if hasattr(session.config, "workerinput"):
+        grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        assert all("@" in item.nodeid for item in grouped), "use --dist loadgroup"
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the developer's, no account of theirs, and no file but below tmp_path."""
