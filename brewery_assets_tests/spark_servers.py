@@ -18,6 +18,11 @@ from demo.s3 import free_port
 
 STARTING = 300.0  # seconds: the first start resolves its jars
 STARTED = "Spark Connect server started"
+# A test's queries are over before they pay for being compiled thoroughly or cut into 200 parts.
+LIGHT = {
+    "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "SPARK_CONF_DIR": str(Path(__file__).parent / "spark"),
+}
 OLD_SPARK = ROOT / ".spark-3.5"
 
 
@@ -88,7 +93,13 @@ def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**kept, "PYTHONPATH": str(ROOT), "SPARK_LOCAL_DIRS": folder, **environment},
+                env={
+                    **kept,
+                    "PYTHONPATH": str(ROOT),
+                    "SPARK_LOCAL_DIRS": folder,
+                    **LIGHT,
+                    **environment,
+                },
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

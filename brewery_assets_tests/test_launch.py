@@ -13,6 +13,7 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 
+from brewery_assets.launch import Follower
 from brewery_assets_tests.checkout import JOB, ROOT, Checkout
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.dagster_ui import dagster_dev
@@ -20,10 +21,9 @@ from brewery_assets_tests.scenario import ROWS
 from demo.faults import Faults
 from demo.server import DemoApi
 
-pytestmark = [
-    pytest.mark.slow("runs go through Dagster's daemon"),
-    pytest.mark.xdist_group("services"),
-]
+pytestmark = pytest.mark.xdist_group("services")
+DAEMON = pytest.mark.slow("runs go through Dagster's daemon")
+COMMAND = pytest.mark.slow("a command that starts Dagster")
 
 LAUNCH = (sys.executable, "-u", "-m", "brewery_assets.launch")
 UI = "https://dagster.example.org"
@@ -78,36 +78,10 @@ def checkout_of(pipeline: Pipeline, folder: Path) -> Checkout:
     )
 
 
-def test_what_a_run_says_is_told_and_its_outcome_is_the_exit_code(services: Services) -> None:
-    pipeline, checkout = services
-    before = len(pipeline.lake.manifests("gold_brewery_counts"))
-    code, said = checkout.run(*LAUNCH, JOB)
-    assert code == 0, said
-    assert re.match(r"Run [0-9a-f]{8}: https://dagster\.example\.org/runs/[0-9a-f-]{36}\n", said)
-    assert "page 1 of 1: 13 breweries" in said
-    assert "Asset check 'counts_add_up' on 'gold_brewery_counts' passed." in said
-    assert re.search(r"\nRun [0-9a-f]{8} succeeded: https://dagster\.example\.org/runs/", said)
-    assert len(pipeline.lake.manifests("gold_brewery_counts")) == before + 1
-
-    pipeline.api.faults = Faults(always_status=403)
-    code, said = checkout.run(*LAUNCH, JOB)
-    assert code == 1
-    assert re.search(r"RefusedError: GET \S+/breweries\?\S+ answered 403", said), said
-    assert re.search(r"\nRun [0-9a-f]{8} failed: https://dagster\.example\.org/runs/", said)
-
-
-def test_whoever_starts_the_pipeline_may_set_its_limits_for_this_run(services: Services) -> None:
-    pipeline, checkout = services
-    del pipeline.api.rows[5:]
-    code, said = checkout.run(*LAUNCH, JOB)
-    assert code == 1
-    assert "'row_count_is_plausible' on 'bronze_breweries' did not pass" in said
-    checkout.environment["ROWS_LOST_PERCENT"] = "100"
-    code, said = checkout.run(*LAUNCH, JOB)
-    assert code == 0, said
-
-
-def test_a_run_that_was_killed_does_not_block_the_queue_for_ever(services: Services) -> None:
+@DAEMON
+def test_a_run_that_was_killed_does_not_block_the_next_one_whose_end_is_the_exit_code(
+    services: Services,
+) -> None:
     pipeline, checkout = services
     pipeline.api.faults = Faults(hanging=1.0)
     pipeline.api.requests.clear()
@@ -120,8 +94,39 @@ def test_a_run_that_was_killed_does_not_block_the_queue_for_ever(services: Servi
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     pipeline.api.faults = Faults()
+    before = len(pipeline.lake.manifests("gold_brewery_counts"))
     code, said = checkout.run(*LAUNCH, JOB)
     assert code == 0, said
+    assert re.match(r"Run [0-9a-f]{8}: https://dagster\.example\.org/runs/[0-9a-f-]{36}\n", said)
+    assert "page 1 of 1: 13 breweries" in said
+    assert "Asset check 'counts_add_up' on 'gold_brewery_counts' passed." in said
+    assert re.search(r"\nRun [0-9a-f]{8} succeeded: https://dagster\.example\.org/runs/", said)
+    assert len(pipeline.lake.manifests("gold_brewery_counts")) == before + 1
+
+
+@DAEMON
+def test_whoever_starts_the_pipeline_may_set_its_limits_for_this_run(services: Services) -> None:
+    pipeline, checkout = services
+    del pipeline.api.rows[5:]
+    code, said = checkout.run(*LAUNCH, JOB)
+    assert code == 1
+    assert "'row_count_is_plausible' on 'bronze_breweries' did not pass" in said
+    assert re.search(r"\nRun [0-9a-f]{8} failed: https://dagster\.example\.org/runs/", said)
+    checkout.environment["ROWS_LOST_PERCENT"] = "100"
+    code, said = checkout.run(*LAUNCH, JOB)
+    assert code == 0, said
+
+
+def test_the_cause_of_a_failure_is_told(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.api.faults = Faults(always_status=403)
+    run = pipeline.run(fails=True)
+    capsys.readouterr()
+    assert Follower(pipeline.instance, run.run_id).outcome() is dg.DagsterRunStatus.FAILURE
+    said = capsys.readouterr().out
+    assert 'Execution of step "bronze_breweries" failed.' in said
+    assert re.search(r"RefusedError: GET \S+/breweries\?\S+ answered 403", said), said
 
 
 def test_a_run_counts_as_lost_after_half_an_hour() -> None:
@@ -130,6 +135,7 @@ def test_a_run_counts_as_lost_after_half_an_hour() -> None:
         assert instance.run_monitoring_max_runtime_seconds == 1800
 
 
+@COMMAND
 def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
@@ -142,6 +148,7 @@ def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
     assert process.returncode == 130
 
 
+@COMMAND
 def test_what_cannot_be_started_is_told(pipeline: Pipeline, tmp_path: Path) -> None:
     checkout = checkout_of(pipeline, tmp_path / "checkout")
     code, said = checkout.run(*LAUNCH, "no_such_job")
