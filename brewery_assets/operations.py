@@ -34,6 +34,8 @@ def switch(verb: str) -> int:
     Args:
         verb: start or stop.
     """
+    with dg.DagsterInstance.get() as instance:
+        instance.all_instigator_state()  # makes Dagster's databases; several at once would fail
     found = {}
     for kind, names in (("schedule", SCHEDULES), ("sensor", SENSORS)):
         for name in names:  # at once: each loads everything anew

@@ -18,6 +18,7 @@ from brewery_assets_tests.conftest import LAYERS, Pipeline
 from brewery_assets_tests.scenario import OREGON
 from demo.data import Row
 
+Process = subprocess.Popen[str]
 IN_PROCESSES = pytest.mark.slow("whole runs in processes of their own")
 
 
@@ -30,12 +31,17 @@ def checkout(pipeline: Pipeline, published: None, tmp_path: Path, real_rows: lis
     )
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 60
-    while not what():
+def start(checkout: Checkout, pipeline: Pipeline, until: Callable[[], bool]) -> Process:
+    """A run in its own process, at the moment when that happens."""
+    pipeline.api.requests.clear()
+    process = checkout.start(*checkout.job())
+    limit = time.monotonic() + 60
+    while not pipeline.api.requests or not until():
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
-        time.sleep(0.0005)
+        assert time.monotonic() < limit
+        # It takes seconds to start, during which there is nothing to look for so closely.
+        time.sleep(0.0005 if pipeline.api.requests else 0.05)
+    return process
 
 
 def appears(folder: Path) -> Callable[[], bool]:
@@ -50,9 +56,7 @@ def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next
     pipeline: Pipeline, checkout: Checkout, layer: str
 ) -> None:
     before = pipeline.newest(layer)
-    begun = appears(Path(pipeline.uri) / layer)
-    process = checkout.start(*checkout.job())
-    wait_for(begun, process)
+    process = start(checkout, pipeline, appears(Path(pipeline.uri) / layer))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
@@ -76,10 +80,8 @@ def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next
 def test_a_run_that_is_told_to_stop_ends_with_its_engine(
     pipeline: Pipeline, checkout: Checkout, number: signal.Signals
 ) -> None:
-    begun = appears(Path(pipeline.uri) / "silver_breweries")
     before = pipeline.newest("silver_breweries")
-    process = checkout.start(*checkout.job())
-    wait_for(begun, process)
+    process = start(checkout, pipeline, appears(Path(pipeline.uri) / "silver_breweries"))
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(number)
     said, _ = process.communicate(timeout=20)

@@ -525,11 +525,13 @@ def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
 def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess.Popen[str]:
     """A second run, in a process of its own, that has just begun to write silver."""
     checkout = checkout_of(pipeline, s3, folder)
+    pipeline.api.requests.clear()
     process = checkout.start(*checkout.job())
     until = time.monotonic() + 60
-    while len(pipeline.lake.snapshots("silver_breweries")) < 2:
+    while not pipeline.api.requests or len(pipeline.lake.snapshots("silver_breweries")) < 2:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
+        time.sleep(0.01)
     return process
 
 

@@ -16,10 +16,7 @@ from brewery_assets.run_launcher import WatchedRunLauncher
 from brewery_assets_tests.checkout import JOB, Checkout
 from demo.s3 import free_port
 
-pytestmark = [
-    pytest.mark.slow("starts a code location as a service"),
-    pytest.mark.xdist_group("services"),
-]
+pytestmark = pytest.mark.slow("starts a code location as a service")
 
 STARTING = 60.0  # seconds
 

@@ -152,9 +152,11 @@ class S3Server:
             for bucket in self._buckets:
                 if bucket not in there:
                     client.create_bucket(Bucket=bucket)
-                # It names its buckets before the part that keeps the objects has come up.
+                # It names its buckets before all parts that keep the objects have come up.
                 client.put_object(Bucket=bucket, Key=PROBE, Body=b"")
-                client.get_object(Bucket=bucket, Key=PROBE)
+                for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+                    for kept in page["Contents"]:
+                        client.get_object(Bucket=bucket, Key=kept["Key"])["Body"].read()
                 client.delete_object(Bucket=bucket, Key=PROBE)
         except (BotoCoreError, ClientError):
             return False
