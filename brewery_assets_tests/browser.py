@@ -21,7 +21,9 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         missing("Chromium is not installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
         try:
             yield browser
         finally:

@@ -25,9 +25,12 @@ class DagsterUi:
         errors: what went wrong in the pages themselves, and nobody caught.
     """
 
-    def __init__(self, browser: Browser, address: str) -> None:
+    def __init__(self, browser: Browser, address: str, *, sharp: bool = False) -> None:
         context = browser.new_context(
-            viewport={"width": 1280, "height": 840}, device_scale_factor=1.5, base_url=address
+            viewport={"width": 1280, "height": 840},
+            device_scale_factor=1.5 if sharp else 1,  # a pixel costs time
+            reduced_motion="reduce",
+            base_url=address,
         )
         context.set_default_timeout(PATIENCE)
         self.page: Page = context.new_page()
