@@ -1,6 +1,6 @@
 # Every target works from a fresh clone and twice in a row. `make help` lists them.
 SHELL := /bin/bash
-PYTHON ?= python3
+PYTHON ?= # python3, or the newest that fits
 VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
@@ -81,7 +81,7 @@ dev: $(VENV)/installed ## the Dagster UI with its daemon, on http://127.0.0.1:30
 s3: $(VENV)/installed ## an S3 server on loopback, to try a lake on S3 without an account
 	@$(BIN)/python -m demo.s3
 
-spark_connect: $(VENV)/installed ## an Apache Spark Connect server on sc://127.0.0.1:15002 (Java 17+)
+spark_connect: $(VENV)/installed ## an Apache Spark Connect server on sc://127.0.0.1:15002 (Java 17 to 22)
 	@$(BIN)/python -m brewery_assets.spark_server
 
 spark_3_5: .spark-3.5/installed ## Apache Spark 3.5 in .spark-3.5/, for the tests against what EMR runs
@@ -112,14 +112,7 @@ clean: ## delete what runs have left here: lake/ and Dagster's own storage
 	rm -rf lake .dagster .nux .telemetry .logs_queue
 
 $(VENV)/installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "Python 3.10 to 3.13 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); say PYTHON=python3.12"; exit 1; }
-	@echo "Installing into $(VENV)/ (1.3 GB, a minute or two)"
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
+	@scripts/install "$(PYTHON)" $(VENV)
 
 $(VENV)/expectations: requirements-expectations.lock $(VENV)/installed
 	@echo "Installing Great Expectations into $(VENV)/ (150 MB)"

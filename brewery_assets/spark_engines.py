@@ -1,10 +1,7 @@
 """The engines that may answer: each starts a Spark Connect session, and ends what it started."""
 
 import os
-import re
-import shutil
 import socket
-import subprocess
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +16,7 @@ from pyspark.sql.connect.client import DefaultChannelBuilder
 
 from brewery_assets import spark_s3a
 from brewery_assets.aws import Aws, environment, one_line
+from brewery_assets.java import NoJavaError, find_java
 from brewery_assets.settings import SettingsError
 from brewery_assets.spark_sessions import NoAnswerError, first_answer, near, release
 
@@ -34,13 +32,11 @@ SET_BY_PYSPARK = dict.fromkeys(
 
 
 class Engine(Protocol):
-    """What a run asks of an engine.
+    """What a run asks of an engine."""
 
-    Attributes:
-        name: as the log says it.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """As the log says it."""
 
     def require(self) -> None:
         """SettingsError, at once, for what could only fail later."""
@@ -94,18 +90,25 @@ class ApacheSpark:
     """Apache Spark in a JVM that PySpark starts, and that ends with the process."""
 
     def __init__(self, remote: str | None, s3: Aws | None) -> None:
-        self.name = remote or "local[*] (no Sail for this platform)"
         self._remote = remote
         self._s3 = s3
         self._running = ExitStack()
 
+    @property
+    def name(self) -> str:
+        name = self._remote or "local[*] (no Sail for this platform)"
+        java = find_java()
+        return f"{name} on Java {java.version}" + (f" in {java.home}" if java.home else "")
+
     def require(self) -> None:
-        if lacking := lack_of_java():
+        try:
+            find_java()
+        except NoJavaError as error:
             why = f"SPARK_REMOTE={self._remote}" if self._remote else "No Sail for this platform"
             raise SettingsError(
-                f"{why}: Apache Spark needs Java 17 or newer, and {lacking}; install it"
+                f"{why}: {error}"
                 + (", or leave SPARK_REMOTE empty for the embedded engine" if self._remote else "")
-            )
+            ) from None
         try:
             socket.create_server((LOOPBACK, CONNECT_PORT)).close()
         except OSError as error:
@@ -118,7 +121,8 @@ class ApacheSpark:
     def start(self) -> SparkSession:
         # The JVM gets credentials by its environment: its settings stand in logs and events.
         aws = self._s3.engine_settings() if self._s3 else {}
-        self._running.enter_context(environment({**aws, **LOCAL_SPARK, **SET_BY_PYSPARK}))
+        java = {"JAVA_HOME": home} if (home := find_java().home) else {}
+        self._running.enter_context(environment({**aws, **java, **LOCAL_SPARK, **SET_BY_PYSPARK}))
         settings = {
             "spark.connect.grpc.binding.address": LOOPBACK,
             "spark.ui.enabled": "false",  # it would listen on every interface
@@ -184,21 +188,3 @@ class ConnectServer:
             f"SPARK_REMOTE={self.name}: {why}; start the Spark Connect server, correct the "
             "address, or leave it empty for the embedded engine"
         )
-
-
-def lack_of_java() -> str | None:
-    """What is wrong with the Java that PySpark would start; None when it will do."""
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin" if home else None)
-    if java is None:
-        return "there is none in JAVA_HOME or on the PATH"
-    try:
-        said = subprocess.run(
-            [java, "-version"], check=False, capture_output=True, text=True, timeout=30
-        ).stderr
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{java} cannot be run ({error})"
-    version = re.search(r'version "(\d+)', said)
-    if version is None:
-        return f"{java} is none"  # macOS has a java that only says where to get one
-    return None if int(version[1]) >= 17 else f"{java} is version {version[1]}"

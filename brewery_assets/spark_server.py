@@ -1,6 +1,6 @@
 """An Apache Spark Connect server on this machine: `python -m brewery_assets.spark_server`.
 
-It needs Java 17 or newer. Its S3 is that of AWS_ENDPOINT_URL, AWS_REGION and the AWS credentials
+It needs Java 17 to 22. Its S3 is that of AWS_ENDPOINT_URL, AWS_REGION and the AWS credentials
 in force; what a run then says with SPARK_REMOTE=sc://127.0.0.1:15002 decides nothing about that.
 """
 
@@ -12,7 +12,8 @@ from botocore.exceptions import BotoCoreError
 
 from brewery_assets import spark_s3a
 from brewery_assets.aws import Aws, why
-from brewery_assets.spark_engines import CONNECT_PORT, LOCAL_SPARK, LOOPBACK, lack_of_java
+from brewery_assets.java import NoJavaError, find_java
+from brewery_assets.spark_engines import CONNECT_PORT, LOCAL_SPARK, LOOPBACK
 
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
@@ -24,8 +25,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=CONNECT_PORT, help=f"default {CONNECT_PORT}")
     parser.add_argument("--master", default="local[*]", help="default local[*]")
     options = parser.parse_args()
-    if lacking := lack_of_java():
-        sys.exit(f"Apache Spark needs Java 17 or newer, and {lacking}; install it")
+    try:
+        java = find_java()
+    except NoJavaError as error:
+        sys.exit(str(error))
     try:
         s3 = Aws(region=os.environ.get("AWS_REGION")).engine_settings()
     except (BotoCoreError, ValueError) as error:
@@ -36,6 +39,9 @@ def main() -> None:
         **spark_s3a.settings(s3),
     }
     os.environ.update({name: value for name, value in s3.items() if value})
+    if java.home:
+        os.environ["JAVA_HOME"] = java.home
+    print(f"Java {java.version}" + (f" in {java.home}" if java.home else ""), flush=True)
     os.environ.pop("SPARK_REMOTE", None)  # spark-submit would take it for its own
     os.environ["SPARK_HOME"] = LOCAL_SPARK["SPARK_HOME"]
     if options.host == LOOPBACK:

@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from brewery_assets.spark_engines import lack_of_java
+from brewery_assets.java import SPARK_3_5, SPARK_4_1, NoJavaError, find_java
 from brewery_assets_tests.checkout import ROOT
 from demo.s3 import free_port
 
@@ -26,13 +27,16 @@ LIGHT = {
 OLD_SPARK = ROOT / ".spark-3.5"
 
 
-def require_java() -> None:
-    """Skips where Java is missing; where CI runs, that is a failure."""
-    if lacking := lack_of_java():
-        missing(f"Apache Spark needs Java 17 or newer, and {lacking}")
+def require_java(fitting: range = SPARK_4_1) -> dict[str, str]:
+    """JAVA_HOME, if it has to be set; skips where no Java fits, in CI that is a failure."""
+    try:
+        home = find_java(fitting).home
+    except NoJavaError as error:
+        missing(str(error))
+    return {"JAVA_HOME": home} if home else {}
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skips the test, or fails it in CI, where nothing may be missing."""
     if os.environ.get("CI"):
         pytest.fail(what)
@@ -65,7 +69,7 @@ class SparkServer:
 @contextmanager
 def spark_3_5_server() -> Iterator[str]:
     """The address of an Apache Spark 3.5 server, which is what EMR 7.13 runs."""
-    require_java()
+    java = require_java(SPARK_3_5)
     if not (OLD_SPARK / "installed").exists():
         missing("`make spark_3_5` installs the Apache Spark 3.5 that this needs")
     (home,) = OLD_SPARK.glob("lib/python*/site-packages/pyspark")
@@ -78,7 +82,7 @@ def spark_3_5_server() -> Iterator[str]:
         *("--conf", f"spark.connect.grpc.binding.port={port}"),
         *("--master", "local[*]", "spark-internal"),
     ]
-    with _started(command, {"SPARK_HOME": str(home)}):
+    with _started(command, {"SPARK_HOME": str(home), **java}):
         yield f"sc://127.0.0.1:{port}"
 
 

@@ -1,0 +1,121 @@
+"""Installing: which Python is taken, and what is said where something is missing."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brewery_assets_tests.checkout import ROOT
+from demo.s3 import free_port
+
+NEEDED = ("bash", "dirname", "awk", "cut", "grep", "touch")
+WAY_OUT = (
+    "Install it (Debian and Ubuntu: apt install python3 python3-venv; macOS: brew install python) "
+    "or name one: PYTHON=python3.12\n"
+)
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a script of the project's where no programs are but these, as scripts."""
+
+    def run(*command: str, **programs: str) -> tuple[int, str, str]:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for name in NEEDED:
+            (folder / name).symlink_to(shutil.which(name) or name)
+        for name, script in programs.items():
+            program = folder / name.replace("_", ".")
+            program.write_text(f"#!{folder}/bash\n{script}\n")
+            program.chmod(0o755)
+        ended = subprocess.run(
+            [f"{folder}/bash", f"{ROOT}/scripts/{command[0]}", *command[1:]],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={"PATH": str(folder), "PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}/"},
+        )
+        return ended.returncode, ended.stdout, ended.stderr
+
+    return run
+
+
+def test_python3_is_taken_if_it_fits(run: Run) -> None:
+    assert run("python", "", python3="echo 3.14.8", python3_13="echo 3.13.1") == (
+        0,
+        "python3\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize("lacking", ["3.9.2", "3.15.0", "3.11.2 without venv"])
+def test_else_the_newest_that_fits_and_that_is_said(run: Run, lacking: str) -> None:
+    assert run(
+        "python",
+        "",
+        python3=f"echo {lacking}",
+        python3_13="echo 'pyenv: python3.13: command not found' >&2; exit 127",  # a shim
+        python3_12="echo 3.12.1",
+        python3_11="echo 3.11.7",
+    ) == (0, "python3.12\n", f"python3 is {lacking}: using python3.12, which is 3.12.1\n")
+
+
+def test_where_none_fits_one_sentence_says_what_was_found(run: Run) -> None:
+    code, printed, said = run(
+        "python",
+        "",
+        python3="echo 3.9.2",
+        python3_12="exit 1",
+        python3_11="echo 3.11.2 without venv",
+    )
+    assert (code, printed) == (1, "")
+    assert said == (
+        "Python 3.10 to 3.14 with venv is needed, but python3 is 3.9.2, "
+        f"python3.11 is 3.11.2 without venv. {WAY_OUT}"
+    )
+
+
+def test_where_there_is_none_at_all_that_is_said(run: Run) -> None:
+    assert run("python", "") == (
+        1,
+        "",
+        "Python 3.10 to 3.14 with venv is needed, but python3 is missing or does not start. "
+        + WAY_OUT,
+    )
+
+
+def test_one_that_was_named_is_not_replaced(run: Run) -> None:
+    code, _, said = run("python", "python3.9", python3="echo 3.12.1", python3_9="echo 3.9.2")
+    assert code == 1
+    assert "but python3.9 is 3.9.2. " in said
+
+
+def test_a_real_interpreter_is_looked_into(run: Run) -> None:
+    assert run("python", sys.executable) == (0, f"{sys.executable}\n", "")
+
+
+def test_too_little_space_is_said_before_anything_is_installed(run: Run, tmp_path: Path) -> None:
+    code, _, said = run(
+        *("install", sys.executable, str(tmp_path / "venv")), df="echo; echo '/dev/x 9 9 400 9% /'"
+    )
+    assert code == 1
+    assert said == (
+        f"Installing needs 1.3 GB in {ROOT}, but only 400 MB are free: make room, or clone to "
+        "another disk\n"
+    )
+    assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.slow("makes a virtual environment")
+def test_a_package_index_that_does_not_answer_is_said(run: Run, tmp_path: Path) -> None:
+    code, _, said = run(
+        *("install", sys.executable, str(tmp_path / "venv")), df="echo; echo '/dev/x 9 9 4000 9% /'"
+    )
+    assert code == 1
+    assert said.startswith("pip could not install uv: is the package index reachable? ")
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "venv" / "installed").exists()
