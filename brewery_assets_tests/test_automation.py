@@ -181,6 +181,18 @@ def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
     assert TOKEN.encode() not in kept
 
 
+def test_status_of_a_platform_that_has_not_been_used_yet(pipeline: Pipeline) -> None:
+    said = operations.status(pipeline.instance, pipeline.lake, datetime.now(timezone.utc))
+    assert "Daemon: not running: `make dev` starts it\n" in said
+    assert re.findall(r"^  (\w+) +off$", said, re.MULTILINE) == [
+        "daily_pipeline",
+        "gold_updated",
+        "alerts",
+    ]
+    assert "Last runs\n  none yet\n" in said
+    assert re.search(r"^  gold_brewery_counts +none yet$", said, re.MULTILINE)
+
+
 def test_status_says_what_is_wrong_with_a_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,13 @@ def test_else_21_or_17_is_taken_from_where_systems_keep_them_and_the_log_says_so
     assert ApacheSpark("local[2]", None).name == f"local[2] on Java 21 in {of_21}"
 
 
+def test_a_java_that_does_not_start_is_passed_over(install: Install) -> None:
+    damaged = install("jvm/java-21", "") / "bin" / "java"
+    damaged.write_bytes(b"\0")
+    of_17 = install("jvm/java-17", says("17.0.15"))
+    assert find_java() == Java(str(of_17), 17)
+
+
 def test_spark_3_5_takes_an_older_one(install: Install) -> None:
     of_8 = install("jvm/java-8", says("1.8.0_202"))
     install("jvm/java-21", says("21.0.1"))
