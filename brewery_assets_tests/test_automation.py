@@ -16,7 +16,7 @@ from brewery_assets.automation import gold_updated
 from brewery_assets.definitions import definitions_of
 from brewery_assets.report import REPORT
 from brewery_assets.settings import Settings
-from brewery_assets_tests.checkout import JOB, Checkout
+from brewery_assets_tests.checkout import JOB, ROOT, Checkout
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.dagster_ui import dagster_dev
 from brewery_assets_tests.mail import SECRET, TOKEN, MailServer, WebHook
@@ -182,7 +182,8 @@ def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
 
 
 def test_status_of_a_platform_that_has_not_been_used_yet(pipeline: Pipeline) -> None:
-    said = operations.status(pipeline.instance, pipeline.lake, datetime.now(timezone.utc))
+    with dg.DagsterInstance.from_config(str(ROOT)) as instance:
+        said = operations.status(instance, pipeline.lake, datetime.now(timezone.utc))
     assert "Daemon: not running: `make dev` starts it\n" in said
     assert re.findall(r"^  (\w+) +off$", said, re.MULTILINE) == [
         "daily_pipeline",
