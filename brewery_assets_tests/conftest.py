@@ -43,7 +43,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side, mixes the files evenly: some of their tests compute and others wait."""
+    """Side by side, takes the slow tests first, and mixes the files: some compute, others wait."""
     if not hasattr(config, "workerinput"):
         return
     total, before = Counter(item.path for item in items), Counter[Path]()
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         share[item] = before[item.path] / total[item.path]
         before[item.path] += 1
-    items.sort(key=share.__getitem__)
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, share[item]))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
