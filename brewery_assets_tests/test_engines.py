@@ -175,11 +175,10 @@ def test_the_spark_of_emr_makes_the_same(pipeline: Pipeline, apache_spark_3_5: s
 
 
 @SPARK_4_1
-@pytest.mark.parametrize("on", ["folder", "s3"])
 def test_apache_spark_makes_empty_tables_of_no_rows(
-    request: pytest.FixtureRequest, apache_spark: str, on: str
+    pipeline_on_s3: Pipeline, apache_spark: str
 ) -> None:
-    pipeline = request.getfixturevalue("pipeline" if on == "folder" else "pipeline_on_s3")
+    pipeline = pipeline_on_s3
     pipeline.api.rows.clear()
     for engine in (apache_spark, None):
         pipeline.spark_remote = engine

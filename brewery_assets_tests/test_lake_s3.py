@@ -531,7 +531,7 @@ def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess
     while not pipeline.api.requests or len(pipeline.lake.snapshots("silver_breweries")) < 2:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
-        time.sleep(0.01)
+        time.sleep(0.03)
     return process
 
 
