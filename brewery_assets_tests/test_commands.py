@@ -1,7 +1,6 @@
 """Every way of running the pipeline that the README names, typed as a person would."""
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -187,20 +186,18 @@ def test_the_readmes_commands_for_s3_work_as_they_are_written(
     assert server.returncode == 0
 
 
-@IN_DEMO
+@pytest.mark.usefixtures("published")
 def test_an_older_bronze_is_refined_again_by_the_readmes_command(
-    demo: tuple[Checkout, str],
+    pipeline: Pipeline, checkout: Checkout
 ) -> None:
-    checkout, _ = demo
-    folder = checkout.folder / "lake"
-    oldest = min(path.name for path in (folder / "bronze_breweries").iterdir())
+    oldest = pipeline.newest("bronze_breweries").snapshot
+    pipeline.run("bronze_breweries")
     (command,) = re.findall(r"dagster asset materialize -m .*?\}\}\}\}'", README, re.DOTALL)
-    command = command.replace("20261122T101500Z-1a2b3c4d", oldest.removeprefix("snapshot="))
+    command = command.replace("20261122T101500Z-1a2b3c4d", oldest)
     code, said = checkout.run("bash", "-c", command)
     assert code == 0, said
-    newest = max((folder / "silver_breweries").iterdir()) / "_manifest.json"
-    made_from = json.loads(newest.read_text())["made_from"]
-    assert made_from == {"bronze_breweries": oldest.removeprefix("snapshot=")}
+    assert pipeline.newest("silver_breweries").made_from == {"bronze_breweries": oldest}
+    assert pipeline.newest("bronze_breweries").snapshot != oldest
 
 
 def test_make_help_lists_every_target() -> None:
