@@ -531,7 +531,8 @@ def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess
     while not pipeline.api.requests or len(pipeline.lake.snapshots("silver_breweries")) < 2:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
-        time.sleep(0.03)
+        if not pipeline.api.requests:  # it takes seconds to start
+            time.sleep(0.05)
     return process
 
 
