@@ -82,7 +82,7 @@ def _installed() -> Iterator[Java]:
 
 
 def _version_of(program: str) -> int | None:
-    """The major version, from 8 on; None for what is no Java, such as macOS's hint at one."""
+    """The major version, from 8 on; None if the program prints none, like macOS's placeholder."""
     try:
         answer = subprocess.run(
             [program, "-version"], check=False, capture_output=True, text=True, timeout=30

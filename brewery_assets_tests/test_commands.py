@@ -18,7 +18,7 @@ from brewery_assets_tests.dagster_ui import DAGSTER
 from brewery_assets_tests.scenario import GOOD
 from demo.s3 import free_port
 
-pytestmark = pytest.mark.slow("each command is a run in a process of its own")
+pytestmark = pytest.mark.slow("each command is a run in its own process")
 IN_DEMO = pytest.mark.xdist_group("demo")  # whose folder is made once
 
 MODULE = ("-m", "brewery_assets.definitions")

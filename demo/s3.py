@@ -188,7 +188,7 @@ def free_port(wanted: int = 0) -> int:
     """The wanted port of loopback if it is free, else a free one that is not soon given again.
 
     A port that the system chooses may go to another process as soon as it is let go, before its
-    server has started. So each process counts through these ports from a place of its own.
+    server has started. So each process counts through these ports from its own start.
     """
     port = wanted or PORTS[next(_counted) % len(PORTS)]
     try:
