@@ -4,6 +4,7 @@ import os
 import socket
 import warnings
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from pyspark.sql.connect.client import DefaultChannelBuilder
 
 from brewery_assets import spark_s3a
 from brewery_assets.aws import Aws, environment, one_line
-from brewery_assets.java import NoJavaError, find_java
+from brewery_assets.java import Java, NoJavaError, find_java
 from brewery_assets.settings import SettingsError
 from brewery_assets.spark_sessions import NoAnswerError, first_answer, near, release
 
@@ -97,12 +98,16 @@ class ApacheSpark:
     @property
     def name(self) -> str:
         name = self._remote or "local[*] (no Sail for this platform)"
-        java = find_java()
-        return f"{name} on Java {java.version}" + (f" in {java.home}" if java.home else "")
+        where = f" in {self._java.home}" if self._java.home else ""
+        return f"{name} on Java {self._java.version}{where}"
+
+    @cached_property
+    def _java(self) -> Java:
+        return find_java()
 
     def require(self) -> None:
         try:
-            find_java()
+            _ = self._java
         except NoJavaError as error:
             why = f"SPARK_REMOTE={self._remote}" if self._remote else "No Sail for this platform"
             raise SettingsError(
@@ -121,7 +126,7 @@ class ApacheSpark:
     def start(self) -> SparkSession:
         # The JVM gets credentials by its environment: its settings stand in logs and events.
         aws = self._s3.engine_settings() if self._s3 else {}
-        java = {"JAVA_HOME": home} if (home := find_java().home) else {}
+        java = {"JAVA_HOME": self._java.home} if self._java.home else {}
         self._running.enter_context(environment({**aws, **java, **LOCAL_SPARK, **SET_BY_PYSPARK}))
         settings = {
             "spark.connect.grpc.binding.address": LOOPBACK,

@@ -18,7 +18,7 @@ from brewery_assets.report import REPORT
 from brewery_assets.settings import Settings
 from brewery_assets_tests.checkout import JOB, ROOT, Checkout
 from brewery_assets_tests.conftest import Pipeline
-from brewery_assets_tests.dagster_ui import dagster_dev
+from brewery_assets_tests.dagster_ui import dagster_daemon
 from brewery_assets_tests.mail import SECRET, TOKEN, MailServer, WebHook
 from brewery_assets_tests.scenario import MASSACHUSETTS, OREGON, SILESIA
 from brewery_assets_tests.scripted_api import Asked, Reply, ScriptedApi
@@ -147,7 +147,7 @@ def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
         said = operate(checkout, "start")
         assert "daily_pipeline is on\ngold_updated is on\nalerts is on\n" in said
         assert "is not running: `make dev` starts it" in said
-        with dagster_dev(checkout):
+        with dagster_daemon(checkout):
             wait_for(lambda: "alerts skipped: sent 0" in log.read_text(), log)
             assert checkout.run(*checkout.job())[0] != 0
             wait_for(lambda: mail.messages and hook.posts, log)

@@ -14,7 +14,6 @@ import pytest
 
 from brewery_assets_tests.checkout import JOB, ROOT, Checkout
 from brewery_assets_tests.conftest import Pipeline
-from brewery_assets_tests.dagster_ui import DAGSTER
 from brewery_assets_tests.scenario import GOOD
 from demo.s3 import free_port
 
@@ -34,7 +33,7 @@ def checkout(pipeline: Pipeline, tmp_path: Path) -> Checkout:
 @pytest.mark.parametrize(
     "command",
     [
-        (*DAGSTER, "asset", "materialize", "--select", "*", *MODULE),
+        (sys.executable, "-m", "dagster", "asset", "materialize", "--select", "*", *MODULE),
         ("dg", "launch", "--assets", "*"),
         ("dg", "launch", "--job", JOB),
     ],
