@@ -18,11 +18,13 @@ from pyspark.sql.connect.client import DefaultChannelBuilder
 from brewery_assets import spark_s3a
 from brewery_assets.aws import Aws, environment, one_line
 from brewery_assets.java import Java, NoJavaError, find_java
+from brewery_assets.memory import memory_allowed
 from brewery_assets.settings import SettingsError
 from brewery_assets.spark_sessions import NoAnswerError, first_answer, near, release
 
 LOOPBACK = "127.0.0.1"
 CONNECT_PORT = 15002
+NEEDED = 600_000_000  # bytes: a run of the bundled data is killed with 550 MB, and not with 600
 REACHING = 5.0  # seconds for a connection, and as many for the first word of gRPC
 # What of a user's own settings would start another Spark, or let it listen beyond this machine.
 LOCAL_SPARK = {"SPARK_HOME": str(Path(pyspark.__file__).parent), "SPARK_LOCAL_IP": LOOPBACK}
@@ -62,7 +64,13 @@ class Sail:
         self._running = ExitStack()
 
     def require(self) -> None:
-        return
+        allowed = memory_allowed()
+        if allowed < NEEDED:
+            raise SettingsError(
+                f"A run needs about {NEEDED // 10**6} MB of memory, but only {allowed // 10**6} MB "
+                "are allowed here: give this machine or its container more, or set SPARK_REMOTE "
+                "to a Spark Connect server on another machine"
+            )
 
     def start(self) -> SparkSession:
         if self._s3:  # it looks into the environment when it first meets a bucket
