@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
 
 # Seven targets mean the stack while it is up, and this machine's .venv while it is not.
 define in_stack_or_here
@@ -39,6 +39,9 @@ test: run_test ## the same
 
 run_test_stack: $(VENV)/installed ## bring the whole stack up, kill its parts, look into its bucket
 	$(BIN)/python -m pytest -m stack $(PYTEST)
+
+fresh_test: ## README's two commands in a minimal Debian: SUITE=forky (Python 3.14), TESTS=run_test
+	@scripts/fresh_test $(or $(SUITE),forky) $(or $(TESTS),run_test)
 
 lint: $(VENV)/installed ## check format, style and types
 	$(BIN)/ruff format --check .

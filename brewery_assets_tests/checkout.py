@@ -1,11 +1,12 @@
-"""The project as a user has it: a folder to type commands in, with storage of its own."""
+"""The project as a user has it: a folder to type commands in, with its own storage."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO
@@ -22,8 +23,26 @@ SCRUBBED = (
 )
 
 
+def stand_ins(folder: Path, real: Iterable[str], **scripts: str) -> str:
+    """A PATH with nothing but these programs: some real ones, and scripts as stand-ins.
+
+    Args:
+        folder: does not exist yet.
+        real: names of programs that this machine has.
+        **scripts: Bash by the program's name.
+    """
+    folder.mkdir()
+    for name in real:
+        (folder / name).symlink_to(shutil.which(name) or name)
+    for name, script in scripts.items():
+        program = folder / name
+        program.write_text(f"#!/bin/bash\n{script}\n")
+        program.chmod(0o755)
+    return str(folder)
+
+
 class Checkout:
-    """A folder in which the project's files are, and nothing of the developer's."""
+    """A folder with the project's files, and nothing of the developer's."""
 
     files: tuple[str, ...] = FILES
 
@@ -51,7 +70,7 @@ class Checkout:
     def start(
         self, *command: str, output: IO[str] | int = subprocess.PIPE
     ) -> subprocess.Popen[str]:
-        """Starts a command in a session of its own, so that signals reach it alone."""
+        """Starts a command in its own session, so that signals reach it alone."""
         return subprocess.Popen(
             command,
             cwd=self.folder,

@@ -1,6 +1,5 @@
 """Installing: which Python is taken, and what is said where something is missing."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brewery_assets_tests.checkout import ROOT
+from brewery_assets_tests.checkout import ROOT, stand_ins
 from demo.s3 import free_port
 
 NEEDED = ("bash", "dirname", "awk", "cut", "grep", "touch")
@@ -24,20 +23,14 @@ def run(tmp_path: Path) -> Run:
     """Runs a script of the project's where no programs are but these, as scripts."""
 
     def run(*command: str, **programs: str) -> tuple[int, str, str]:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        for name in NEEDED:
-            (folder / name).symlink_to(shutil.which(name) or name)
-        for name, script in programs.items():
-            program = folder / name.replace("_", ".")
-            program.write_text(f"#!{folder}/bash\n{script}\n")
-            program.chmod(0o755)
+        programs = {name.replace("_", "."): script for name, script in programs.items()}
+        path = stand_ins(tmp_path / "bin", NEEDED, **programs)
         ended = subprocess.run(
-            [f"{folder}/bash", f"{ROOT}/scripts/{command[0]}", *command[1:]],
+            [f"{path}/bash", f"{ROOT}/scripts/{command[0]}", *command[1:]],
             check=False,
             capture_output=True,
             text=True,
-            env={"PATH": str(folder), "PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}/"},
+            env={"PATH": path, "PIP_INDEX_URL": f"http://127.0.0.1:{free_port()}/"},
         )
         return ended.returncode, ended.stdout, ended.stderr
 
@@ -119,3 +112,15 @@ def test_a_package_index_that_does_not_answer_is_said(run: Run, tmp_path: Path) 
     assert said.startswith("pip could not install uv: is the package index reachable? ")
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "venv" / "installed").exists()
+
+
+@pytest.mark.parametrize(
+    ("user", "why"),
+    [
+        ("1000", "making a system needs root: sudo make fresh_test"),
+        ("0", "debootstrap is missing (Debian and Ubuntu: apt install debootstrap)"),
+    ],
+)
+def test_a_fresh_test_says_what_it_needs(run: Run, user: str, why: str) -> None:
+    said = f"make fresh_test: {why}\n"
+    assert run("fresh_test", "forky", "quick_test", id=f"echo {user}") == (1, "", said)

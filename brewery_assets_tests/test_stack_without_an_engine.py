@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import stat
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from brewery_assets_tests.checkout import ROOT
+from brewery_assets_tests.checkout import ROOT, stand_ins
 from brewery_assets_tests.stack import Stack
 from brewery_assets_tests.test_commands import README
 
@@ -32,15 +31,8 @@ def programs(stack: Stack, tmp_path: Path) -> Programs:
     """Leaves no programs but these, as scripts, and the common ones."""
 
     def leave(**scripts: str) -> None:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        for name in NEEDED:
-            (folder / name).symlink_to(shutil.which(name) or name)
-        for name, script in scripts.items():
-            program = folder / name.replace("_", "-")
-            program.write_text(f"#!/bin/bash\n{script}\n")
-            program.chmod(0o755)
-        stack.environment["PATH"] = str(folder)
+        scripts = {name.replace("_", "-"): script for name, script in scripts.items()}
+        stack.environment["PATH"] = stand_ins(tmp_path / "bin", NEEDED, **scripts)
 
     return leave
 
