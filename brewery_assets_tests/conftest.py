@@ -1,4 +1,4 @@
-"""What the tests share: the demo API, a lake in a temporary folder, and a run of the pipeline."""
+"""Shared fixtures: the demo API, a lake in a temporary folder, and a run of the pipeline."""
 
 import os
 import shutil
@@ -38,12 +38,12 @@ LAYERS = ("bronze_breweries", *TABLES)
 SETTINGS = {name.upper() for name in Settings.model_fields}
 
 
-# What a script starts in the background ignores Ctrl-C, and so do its children: `dagster dev`, say.
+# A background process of a script ignores Ctrl-C, and so do its children, such as the daemon.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Side by side, takes the slow tests first, and mixes the files: some compute, others wait."""
+    """In a parallel run: slow tests first, and files mixed, since some compute and others wait."""
     if not hasattr(config, "workerinput"):
         return
     total, before = Counter(item.path for item in items), Counter[Path]()
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Side by side, tests of one group must share a process, with its servers and its ports."""
+    """In a parallel run, tests of one group must share a process, its servers and its ports."""
     if hasattr(session.config, "workerinput"):
         grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
         assert all("@" in item.nodeid for item in grouped), "use --dist loadgroup"
@@ -63,7 +63,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the developer's, no account of theirs, and no file but below tmp_path."""
+    """Removes the developer's settings and accounts; every file is below tmp_path."""
     for name in [*os.environ]:
         if name in SETTINGS or name.startswith(("AWS_", "DAGSTER_HOME")):
             monkeypatch.delenv(name)

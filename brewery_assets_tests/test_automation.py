@@ -24,6 +24,7 @@ from brewery_assets_tests.scenario import MASSACHUSETTS, OREGON, SILESIA
 from brewery_assets_tests.scripted_api import Asked, Reply, ScriptedApi
 
 GOLD = "gold_brewery_counts"
+AUTOMATIONS = ("daily_pipeline", "gold_updated", "alerts")
 
 
 def schedule_of(settings: Settings) -> dg.ScheduleDefinition:
@@ -158,6 +159,7 @@ def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
             looked = log.read_text().count("alerts skipped: sent 0")
             wait_for(lambda: "the report shows the newest" in log.read_text(), log)
             wait_for(lambda: log.read_text().count("alerts skipped: sent 0") > looked, log)
+            stopped = operate(checkout, "stop")
             said = operate(checkout, "status")
 
     assert [message["subject"].partition("] ")[2] for message in mail.messages] == [
@@ -171,6 +173,8 @@ def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
         assert "In Kärnten ist geschlossen" in text
         assert "https://dagster.example.org/runs/" in text
     assert len(pipeline.lake.manifests(REPORT)) == 1
+    assert stopped == "daily_pipeline is off\ngold_updated is off\nalerts is off\n"
+    assert re.findall(r"^  (\w+) +off$", said, re.MULTILINE) == [*AUTOMATIONS]
     assert "Daemon: running\n" in said
     assert re.search(rf"{JOB} +failure", said)
     assert re.search(rf"{JOB} +success", said)
@@ -185,20 +189,17 @@ def test_status_of_a_platform_that_has_not_been_used_yet(pipeline: Pipeline) -> 
     with dg.DagsterInstance.from_config(str(ROOT)) as instance:
         said = operations.status(instance, pipeline.lake, datetime.now(timezone.utc))
     assert "Daemon: not running: `make dev` starts it\n" in said
-    assert re.findall(r"^  (\w+) +off$", said, re.MULTILINE) == [
-        "daily_pipeline",
-        "gold_updated",
-        "alerts",
-    ]
+    assert re.findall(r"^  (\w+) +off$", said, re.MULTILINE) == [*AUTOMATIONS]
     assert "Last runs\n  none yet\n" in said
     assert re.search(r"^  gold_brewery_counts +none yet$", said, re.MULTILINE)
 
 
-def test_status_says_what_is_wrong_with_a_setting(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("verb", ["start", "status"])
+def test_a_setting_that_is_wrong_is_named(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LAKE_URI", "ftp://host/lake")
-    assert operations.main(["status"]) == 2
+    assert operations.main([verb]) == 2
     assert capsys.readouterr().err.startswith("LAKE_URI=ftp://host/lake: allowed is a folder")
 
 

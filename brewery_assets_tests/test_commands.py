@@ -17,7 +17,7 @@ from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import GOOD
 from demo.s3 import free_port
 
-pytestmark = pytest.mark.slow("each command is a run in its own process")
+pytestmark = pytest.mark.slow("each command is a whole run in a separate process")
 IN_DEMO = pytest.mark.xdist_group("demo")  # whose folder is made once
 
 MODULE = ("-m", "brewery_assets.definitions")

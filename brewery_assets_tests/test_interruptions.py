@@ -19,7 +19,7 @@ from brewery_assets_tests.scenario import OREGON
 from demo.data import Row
 
 Process = subprocess.Popen[str]
-IN_PROCESSES = pytest.mark.slow("whole runs in processes of their own")
+IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
 
 
 @pytest.fixture

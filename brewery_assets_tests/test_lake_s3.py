@@ -384,7 +384,7 @@ def test_a_download_that_breaks_off_is_begun_again(
 
 # Sail keeps the first credentials that it meets as long as its process lives: from here on each
 # run has a process of its own.
-IN_PROCESSES = pytest.mark.slow("whole runs in processes of their own")
+IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
 RUN = """
 import sys
 import dagster as dg
