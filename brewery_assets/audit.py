@@ -18,12 +18,15 @@ class Rule(NamedTuple):
     Attributes:
         description: in words for everybody.
         blocking: whether nothing is published without it; a rule that does not block warns.
+        acceptable: whether a run may be told to publish all the same, by ACCEPT_CHECKS: for rules
+            about what is plausible, which someone can judge. What is wrong is never published.
         columns: that it looks at; none when it is about the rows as a whole.
     """
 
     description: str
     blocking: bool = True
     columns: tuple[str, ...] = ()
+    acceptable: bool = False
 
 
 class Outcome(NamedTuple):
@@ -40,6 +43,14 @@ def told(numbers: Mapping[str, Any]) -> str:
         for name, value in numbers.items()
         if value not in (None, {}, [])
     )
+
+
+def refusal(asset: str, name: str, rule: Rule, outcome: Outcome) -> str:
+    """Why a snapshot is not published, and how to publish it all the same, if that is possible."""
+    why = f"{asset} is not published: {name} failed ({told(outcome.numbers)})."
+    if not rule.acceptable:
+        return why
+    return f"{why} If it is right all the same, run once with ACCEPT_CHECKS={name}."
 
 
 def _short(value: Any) -> str:
@@ -88,7 +99,11 @@ def audit_of(
         snapshot = draft or lake.reading(asset)
         outcomes = look(context.resources, snapshot)
         failed = [name for name in rules if rules[name].blocking and not outcomes[name].passed]
-        if draft and not failed:
+        accepted = set(failed) & set(context.resources.limits.accept_checks)
+        refused = [name for name in failed if name not in accepted]
+        for name in accepted:
+            outcomes[name].numbers["accepted_by"] = f"ACCEPT_CHECKS={name}"
+        if draft and not refused:
             checks = [
                 {"name": name, "passed": outcome.passed, **outcome.numbers}
                 for name, outcome in outcomes.items()
@@ -99,13 +114,17 @@ def audit_of(
             context.log.info(f"published {lake.storage.uri(snapshot.folder)}")
         selected = {key.name for key in context.selected_asset_check_keys}
         for name, rule in rules.items():
+            blocks = rule.blocking and name not in accepted
+            if name in refused:
+                context.log.error(refusal(asset, name, rule, outcomes[name]))
             if name in selected:
                 yield dg.AssetCheckResult(
                     asset_key=asset,
                     check_name=name,
                     passed=outcomes[name].passed,
-                    severity=(
-                        dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN
+                    severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
+                    description=(
+                        refusal(asset, name, rule, outcomes[name]) if name in refused else None
                     ),
                     metadata={
                         **outcomes[name].numbers,
@@ -113,7 +132,7 @@ def audit_of(
                         "path": lake.storage.uri(snapshot.folder),
                     },
                 )
-        if draft and (unseen := sorted(set(failed) - selected)):
+        if draft and (unseen := sorted(set(refused) - selected)):
             raise dg.Failure(f"{asset} stays a draft: {', '.join(unseen)} would not pass")
 
     return audit

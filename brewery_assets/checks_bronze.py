@@ -11,13 +11,15 @@ from brewery_assets.checks_columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.io_managers import JsonLinesSnapshots
 from brewery_assets.lake_manifest import Manifest
 
-EXAMPLES = 10
 COORDINATES = ("longitude", "latitude")  # numbers or text, by version of the API
 RULES = {
     "complete_against_source": Rule(
         "There are as many breweries as the source says it has.", columns=("id",)
     ),
-    "row_count_is_plausible": Rule("There are not far fewer breweries than the last time."),
+    "row_count_is_plausible": Rule(
+        "There are breweries, and not far fewer than the last time: ROWS_LOST_PERCENT at most.",
+        acceptable=True,
+    ),
     "counts_match_source": Rule(
         "There are as many breweries of each type and country as the source says.",
         blocking=False,
@@ -100,12 +102,12 @@ def _expected(field: str) -> set[str]:
 
 
 def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float) -> Outcome:
-    """Whether not too large a share of the previous snapshot's rows is gone.
+    """Whether there are rows, and not too large a share of the previous snapshot's is gone.
 
     Args:
         rows: of this snapshot.
         previous: of the one published before it; None for the first.
-        lost_allowed: per cent.
+        lost_allowed: percent.
     """
     lost = 100 * (1 - rows / previous) if previous else 0.0
     numbers = {
@@ -114,7 +116,7 @@ def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float)
         "lost_percent": round(lost, 2),
         "allowed_percent": lost_allowed,
     }
-    return Outcome(lost <= lost_allowed, numbers)
+    return Outcome(rows > 0 and lost <= lost_allowed, numbers)
 
 
 def look(resources: Any, bronze: Manifest) -> dict[str, Outcome]:

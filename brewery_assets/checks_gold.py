@@ -1,6 +1,7 @@
 """What is checked of gold: that it counts silver, all of it, once."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -19,6 +20,12 @@ RULES = {
         columns=("brewery_count",),
     ),
     "one_row_per_key": Rule("Each country, state and brewery type is counted once.", columns=KEY),
+    "gold_is_not_empty": Rule("There is something to count."),
+    "countries_and_types_are_still_there": Rule(
+        "No country and no type that had 50 breweries or more has lost more than half of them.",
+        columns=("country", "brewery_type", "brewery_count"),
+        acceptable=True,
+    ),
     "counts_match_source": Rule(
         "There are as many breweries of each type and country as the source says.",
         blocking=False,
@@ -27,6 +34,10 @@ RULES = {
     "columns_as_before": COLUMNS_AS_BEFORE,
 }
 Counts = dict[str, Counter[str]]
+# From one monthly state of the data set to the next (2023-04 to 2026-08) no country and no type
+# with as many breweries lost more than a fifth of them.
+LARGE = 50
+LOST_PERCENT = 50.0
 
 
 def counts_add_up(gold: Counts, silver: Counts, rows: int) -> Outcome:
@@ -56,6 +67,41 @@ def one_row_per_key(rows: int, keys: int) -> Outcome:
     return Outcome(rows == keys, {"rows": rows, "keys": keys})
 
 
+def gold_is_not_empty(rows: int) -> Outcome:
+    """Whether there is a count at all."""
+    return Outcome(rows > 0, {"rows": rows})
+
+
+def countries_and_types_are_still_there(
+    gold: Counts, before: Mapping[str, Mapping[str, int]] | None
+) -> Outcome:
+    """Whether no large country or type has lost more than LOST_PERCENT of its breweries.
+
+    Args:
+        gold: for `country` and `brewery_type`, breweries by value.
+        before: the `large` ones of the snapshot before; None if there is none.
+    """
+    shrunk = {
+        f"{column}: {value}": {"before": breweries, "now": gold[column][value]}
+        for column, values in (before or {}).items()
+        for value, breweries in values.items()
+        if gold[column][value] < breweries * (1 - LOST_PERCENT / 100)
+    }
+    large = {
+        column: {
+            value: breweries for value, breweries in sorted(values.items()) if breweries >= LARGE
+        }
+        for column, values in gold.items()
+    }
+    numbers = {
+        "shrunk": shrunk,
+        "allowed_percent": LOST_PERCENT,
+        "large": large,
+        "compared_with": "nothing" if before is None else "the snapshot before",
+    }
+    return Outcome(not shrunk, numbers)
+
+
 def counted(rows: DataFrame, count: str) -> tuple[Counts, Counter[str]]:
     """By country and by type, and by country's name, what a table counts.
 
@@ -83,10 +129,15 @@ def look(resources: Any, gold: Manifest) -> dict[str, Outcome]:
     rows = tables.read(gold)
     counts, names = counted(rows, "brewery_count")
     keys = rows.select(*KEY).distinct().count()
+    previous = lake.previous(gold)
     source = {"by_type": counts["brewery_type"], "by_country": names}
     return {
         "counts_add_up": counts_add_up(counts, counted(tables.read(silver), "1")[0], silver.rows),
         "one_row_per_key": one_row_per_key(gold.rows, keys),
         "counts_match_source": counts_match_source(source, (bronze.source or {})["meta_after"]),
-        "columns_as_before": columns_as_before(gold, lake.previous(gold)),
+        "gold_is_not_empty": gold_is_not_empty(gold.rows),
+        "countries_and_types_are_still_there": countries_and_types_are_still_there(
+            counts, previous and previous.check("countries_and_types_are_still_there").get("large")
+        ),
+        "columns_as_before": columns_as_before(gold, previous),
     }

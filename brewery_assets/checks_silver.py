@@ -10,11 +10,17 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructType
 
 from brewery_assets.audit import Outcome, Rule
-from brewery_assets.checks_bronze import EXAMPLES
 from brewery_assets.checks_columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.lake_manifest import Manifest
-from brewery_assets.places import alias_slugs
-from brewery_assets.silver import REJECTED
+from brewery_assets.places import UNKNOWN, alias_slugs
+from brewery_assets.silver import (
+    EXAMPLES,
+    OLDER_NAMES,
+    REJECTED,
+    SCHEMA,
+    SERVED_NUMBERS,
+    SERVED_TEXT,
+)
 from brewery_assets.tables import column, small, text
 
 BREWERY_TYPES = (
@@ -22,6 +28,11 @@ BREWERY_TYPES = (
     *("micro", "nano", "planning", "proprietor", "regional", "taproom", "unknown"),
 )
 REQUIRED = ("id", "name", "country", "state")
+# Columns in which `unknown` stands for a missing value; the names beside the slugs say the same.
+UNKNOWN_IS_EMPTY = ("brewery_type", "country", "state")
+FILLED = [name for name in SCHEMA.fieldNames() if name not in ("country_name", "state_name")]
+# The first snapshot is compared with this. With the default limit of 10 points, 80 % is enough.
+FILLED_AT_FIRST = dict.fromkeys(("id", "name", *UNKNOWN_IS_EMPTY), 90.0)
 AXES = ("longitude", "latitude")
 # Of the real data five breweries lie so far from the middle of their country, all of them wrongly:
 # four with their coordinates swapped, one without its minus sign. Alaska lies at 4.3, Hawaii at 3.
@@ -43,6 +54,14 @@ RULES = {
     "required_columns_are_filled": Rule(
         "Each row has an id, a name, a country and a state.", columns=REQUIRED
     ),
+    "rejections_are_few": Rule(
+        "Few lines of bronze are rejected: not more than REJECTED_PERCENT.", acceptable=True
+    ),
+    "columns_are_as_full_as_before": Rule(
+        "No column is much emptier than in the snapshot before: FILLED_LOST_PERCENT at most.",
+        columns=tuple(FILLED),
+        acceptable=True,
+    ),
     "brewery_types_are_known": Rule(
         "Each brewery is of a type that is known.", blocking=False, columns=("brewery_type",)
     ),
@@ -52,7 +71,7 @@ RULES = {
         columns=("country", "state"),
     ),
     "coordinates_are_plausible": Rule(
-        "Coordinates come in pairs, are not 0, 0 and lie near the country's other breweries.",
+        "Coordinates come in valid pairs, are not 0, 0 and lie near the country's other breweries.",
         blocking=False,
         columns=AXES,
     ),
@@ -69,12 +88,22 @@ class Spread(NamedTuple):
 
 
 def totals(silver: DataFrame) -> Row:
-    """One row: `rows`, `ids` that differ, and for each required column how many are null."""
+    """One row: `rows`, distinct `ids`, and for each column how many values are filled.
+
+    `null_country` and the like count the nulls of the required columns.
+    """
     return silver.agg(
         F.count(F.lit(1)).alias("rows"),
         F.count_distinct("id").alias("ids"),
-        *(F.count_if(F.col(name).isNull()).alias(name) for name in REQUIRED),
+        *(F.count_if(F.col(name).isNull()).alias(f"null_{name}") for name in REQUIRED),
+        *(F.count_if(is_filled(name)).alias(name) for name in FILLED),
     ).collect()[0]
+
+
+def is_filled(name: str) -> Column:
+    """Whether a column has a value; `unknown` is none where it stands for a missing one."""
+    value = F.col(name)
+    return value.isNotNull() & (value != UNKNOWN) if name in UNKNOWN_IS_EMPTY else value.isNotNull()
 
 
 def groups(silver: DataFrame) -> list[Row]:
@@ -84,7 +113,7 @@ def groups(silver: DataFrame) -> list[Row]:
         .agg(
             F.count(F.lit(1)).alias("rows"),
             F.count_if(both()).alias("located"),
-            F.count_if(astray()).alias("astray"),
+            F.count_if(at_0_0()).alias("at_0_0"),
             *(F.sum(F.when(both(), F.col(axis))).alias(axis) for axis in AXES),
             *(F.sum(F.when(both(), F.col(axis) ** 2)).alias(f"{axis}_squared") for axis in AXES),
         )
@@ -93,15 +122,13 @@ def groups(silver: DataFrame) -> list[Row]:
 
 
 def both() -> Column:
-    """Whether a row has both coordinates."""
+    """Whether a row has coordinates; silver has both or none."""
     return F.col("longitude").isNotNull() & F.col("latitude").isNotNull()
 
 
-def astray() -> Column:
-    """Whether one coordinate is missing (or was out of range), or both are 0."""
-    half = F.col("longitude").isNull() != F.col("latitude").isNull()
-    zero = both() & (F.col("longitude") == 0) & (F.col("latitude") == 0)
-    return half | zero
+def at_0_0() -> Column:
+    """Whether both coordinates are 0. Never null."""
+    return both() & (F.col("longitude") == 0) & (F.col("latitude") == 0)
 
 
 def spreads(found: Iterable[Row]) -> dict[str, Spread]:
@@ -172,6 +199,72 @@ def required_columns_are_filled(missing: Mapping[str, int]) -> Outcome:
     return Outcome(not any(missing.values()), {"missing": dict(missing)})
 
 
+def rejections_are_few(
+    rejected: int, bronze: int, allowed: float, without_values: list[str]
+) -> Outcome:
+    """Whether not too large a share of bronze is rejected.
+
+    Args:
+        rejected: lines.
+        bronze: lines.
+        allowed: percent.
+        without_values: fields that no record has; one may have been renamed.
+    """
+    numbers: dict[str, Any] = {
+        "rejected": rejected,
+        "bronze": bronze,
+        "rejected_percent": _percent(rejected, bronze),
+        "allowed_percent": allowed,
+    }
+    if without_values:
+        numbers["fields_without_a_value"] = without_values
+    return Outcome(100 * rejected <= allowed * bronze, numbers)
+
+
+def columns_are_as_full_as_before(
+    filled: Mapping[str, float],
+    before: Mapping[str, float] | None,
+    allowed: float,
+    without_values: list[str],
+) -> Outcome:
+    """Whether no column's share of filled values fell by more than the limit.
+
+    Args:
+        filled: percent by column.
+        before: the same of the snapshot before; None for the first.
+        allowed: points.
+        without_values: fields that no record has; one may have been renamed.
+    """
+    emptier = {
+        name: {"before": share, "now": filled[name]}
+        for name, share in (FILLED_AT_FIRST if before is None else before).items()
+        if name in filled and share - filled[name] > allowed
+    }
+    numbers = {
+        "emptier": emptier,
+        "allowed_points": allowed,
+        "filled_percent": dict(filled),
+        "compared_with": "90 % for the first snapshot" if before is None else "the one before",
+    }
+    if without_values:
+        numbers["fields_without_a_value"] = without_values
+    return Outcome(not emptier, numbers)
+
+
+def fields_without_a_value(bronze: Manifest) -> list[str]:
+    """The fields of which no record has a value, nor of their older names."""
+    served = {
+        name
+        for name, kinds in (bronze.source or {})["fields"].items()
+        if any(records for kind, records in kinds.items() if kind != "null")
+    }
+    return [
+        name
+        for name in (*SERVED_TEXT, *SERVED_NUMBERS)
+        if not served & {name, *OLDER_NAMES.get(name, ())}
+    ]
+
+
 def brewery_types_are_known(silver: DataFrame, types: Counter[str | None]) -> Outcome:
     """Whether each brewery's type is one of BREWERY_TYPES; names a few whose is not.
 
@@ -187,40 +280,47 @@ def brewery_types_are_known(silver: DataFrame, types: Counter[str | None]) -> Ou
 
 
 def places_are_known(
-    places: Mapping[tuple[str, str], int], known: set[tuple[str, str]] | None
+    places: Mapping[tuple[str, str], int], previous: set[tuple[str, str]] | None
 ) -> Outcome:
     """Whether each (country, state) was in the previous snapshot or is an alias's.
 
     Args:
         places: rows by place.
-        known: None for the first snapshot, which has nothing to be compared with.
+        previous: places; None for the first snapshot, which has nothing to be compared with.
     """
-    if known is None:
+    if previous is None:
         return Outcome(
             True, {"places": len(places), "compared_with": "nothing: the first snapshot"}
         )
+    known = previous | alias_slugs()
     new = {"/".join(place): rows for place, rows in sorted(places.items()) if place not in known}
-    gone = ["/".join(place) for place in sorted(known - set(places))]
+    gone = ["/".join(place) for place in sorted(previous - set(places))]
     return Outcome(not new, {"places": len(places), "new": new, "gone": gone})
 
 
-def coordinates_are_plausible(silver: DataFrame, found: list[Row]) -> Outcome:
-    """Whether no coordinate is alone, at 0, 0, or far outside its country; names a few that are.
+def coordinates_are_plausible(
+    silver: DataFrame, found: list[Row], no_pair: int, no_pair_ids: list[str]
+) -> Outcome:
+    """Whether coordinates come in pairs, not 0, 0, near their country's others; names a few wrong.
 
     Args:
         found: as `groups` gives it.
+        no_pair: breweries of which one coordinate is missing, no number or out of range. Silver
+            has neither of the two.
+        no_pair_ids: some of their ids.
     """
     total = sum(row.rows for row in found)
-    alone = sum(row.astray for row in found)
+    zero = sum(row.at_0_0 for row in found)
     known = spreads(found)
-    far = _counted(far_off(silver.where(~astray()), known)) if known else (0, [])
+    far = _counted(far_off(silver.where(~at_0_0()), known)) if known else (0, [])
     numbers: dict[str, Any] = {
-        **_share(alone + far[0], total),
-        "alone_or_0_0": alone,
+        **_share(no_pair + zero + far[0], total),
+        "without_a_valid_pair": no_pair,
+        "at_0_0": zero,
         "far_from_their_country": far[0],
         "far_means": f"{FAR:g} standard deviations from the country's mean",
     }
-    examples = [*far[1], *(_ids(silver, astray()) if alone else [])]
+    examples = [*far[1], *no_pair_ids, *(_ids(silver, at_0_0()) if zero else [])]
     if examples:
         numbers["examples"] = sorted(examples)[:EXAMPLES]
     return Outcome(not examples, numbers)
@@ -233,7 +333,7 @@ def nothing_was_rejected(rejected: int, bronze: int) -> Outcome:
 
 def look(resources: Any, silver: Manifest) -> dict[str, Outcome]:
     """The outcomes, from two aggregations and, where something is wrong, a look at examples."""
-    lake = resources.lake
+    lake, limits = resources.lake, resources.limits
     frame = resources.parquet_snapshots.read(silver)
     all_of_it, found = totals(frame), groups(frame)
     bronze = lake.manifest("bronze_breweries", silver.made_from["bronze_breweries"])
@@ -244,17 +344,32 @@ def look(resources: Any, silver: Manifest) -> dict[str, Outcome]:
         types[row.brewery_type] += row.rows
         places[row.country, row.state] += row.rows
     previous = lake.previous(silver)
+    without_values = fields_without_a_value(bronze)
     return {
         "rows_are_conserved": rows_are_conserved(bronze.rows, all_of_it.rows, rejected.rows),
         "ids_are_unique": ids_are_unique(frame, all_of_it.rows, all_of_it.ids),
         "required_columns_are_filled": required_columns_are_filled(
-            {name: all_of_it[name] for name in REQUIRED}
+            {name: all_of_it[f"null_{name}"] for name in REQUIRED}
+        ),
+        "rejections_are_few": rejections_are_few(
+            rejected.rows, bronze.rows, limits.rejected_percent, without_values
+        ),
+        "columns_are_as_full_as_before": columns_are_as_full_as_before(
+            {name: _percent(all_of_it[name], all_of_it.rows) for name in FILLED},
+            previous and previous.check("columns_are_as_full_as_before").get("filled_percent"),
+            limits.filled_lost_percent,
+            without_values,
         ),
         "brewery_types_are_known": brewery_types_are_known(frame, types),
         "places_are_known": places_are_known(
-            places, previous and {*places_of(previous), *alias_slugs()}
+            places, set(places_of(previous)) if previous else None
         ),
-        "coordinates_are_plausible": coordinates_are_plausible(frame, found),
+        "coordinates_are_plausible": coordinates_are_plausible(
+            frame,
+            found,
+            silver.noted.get("coordinates_without_a_pair", 0),
+            silver.noted.get("coordinates_without_a_pair_of", []),
+        ),
         "nothing_was_rejected": nothing_was_rejected(rejected.rows, bronze.rows),
         "columns_as_before": columns_as_before(silver, previous),
     }
@@ -281,4 +396,8 @@ def _ids(silver: DataFrame, wrong: Column) -> list[str]:
 
 def _share(wrong: int, rows: int) -> dict[str, float]:
     """As numbers, of which Dagster draws how they went over time."""
-    return {"wrong": wrong, "rows": rows, "percent": round(100 * wrong / rows, 3) if rows else 0.0}
+    return {"wrong": wrong, "rows": rows, "percent": _percent(wrong, rows)}
+
+
+def _percent(part: int, rows: int) -> float:
+    return round(100 * part / rows, 3) if rows else 0.0

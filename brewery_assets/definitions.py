@@ -66,7 +66,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
             urls=dg.EnvVar("ALERT_URLS") if settings.alert_urls else "",
             webserver_url=settings.dagster_webserver_url,
         ),
-        "limits": Limits(rows_lost_percent=settings.rows_lost_percent),
+        "limits": Limits(**settings.limits),
         "json_lines_snapshots": json_lines_snapshots,
         "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD, CHANGES),
         "report_snapshots": report_snapshots,

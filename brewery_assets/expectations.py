@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from brewery_assets.checks_bronze import EXAMPLES
 from brewery_assets.checks_silver import BREWERY_TYPES, REQUIRED
 from brewery_assets.lake import Lake
-from brewery_assets.silver import SILVER
+from brewery_assets.silver import EXAMPLES, SILVER
 from brewery_assets.tables import markdown
 
 DATA_DOCS = f"data_docs/{SILVER.name}"

@@ -59,7 +59,11 @@ class SnapshotIOManager(dg.IOManager):
         made_from = {of: self.lake.reading(of).snapshot for of in self.origins(context)}
         compared = self.lake.compared(name)
         draft = self.lake.stage(
-            folder, made_from=made_from, compared_with=compared, **written.facts
+            folder,
+            made_from=made_from,
+            compared_with=compared,
+            noted={name: value.value for name, value in context.output_metadata.items()},
+            **written.facts,
         )
         context.add_output_metadata(
             {

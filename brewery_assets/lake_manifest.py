@@ -26,7 +26,8 @@ class Manifest(BaseModel, frozen=True):
         columns: their types by name; of bronze, the fields and their JSON types.
         made_from: for each layer it was made from, the snapshot.
         compared_with: for each of those that it looks back from, the older snapshot.
-        checks: name, outcome and numbers of each check that it passed.
+        noted: what the step that wrote it found in the rows, for the checks.
+        checks: name, outcome and numbers of each check when it was published.
         source: of bronze, what the source said and how it was read.
     """
 
@@ -40,6 +41,7 @@ class Manifest(BaseModel, frozen=True):
     columns: dict[str, str] = {}
     made_from: dict[str, str] = {}
     compared_with: dict[str, str] = {}
+    noted: dict[str, Any] = {}
     checks: list[dict[str, Any]] = []
     source: dict[str, Any] | None = None
 
@@ -52,6 +54,10 @@ class Manifest(BaseModel, frozen=True):
     def bytes(self) -> int:
         """Of all files together."""
         return sum(file.bytes for file in self.files)
+
+    def check(self, name: str) -> dict[str, Any]:
+        """The outcome and the numbers of a check; empty if an older version lacked the check."""
+        return next((found for found in self.checks if found["name"] == name), {})
 
 
 def folder_of(layer: str, snapshot: str) -> str:

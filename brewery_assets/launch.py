@@ -108,8 +108,7 @@ def config_of(job: str, settings: Settings) -> dict[str, Any]:
         "url": settings.brewery_api_url,
         "missing_rows_allowed": settings.missing_rows_allowed,
     }
-    limits = {"rows_lost_percent": settings.rows_lost_percent}
-    resources = {"open_brewery_db": {"config": source}, "limits": {"config": limits}}
+    resources = {"open_brewery_db": {"config": source}, "limits": {"config": settings.limits}}
     return {**CONSOLE, "resources": resources}
 
 

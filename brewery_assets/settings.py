@@ -2,7 +2,7 @@
 
 import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError, model_val
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROLE = r"arn:aws[a-z-]*:iam::\d{12}:role/\S+"
+CHECKS = r"[a-z_]+(,[a-z_]+)*"
+CHECKS_EXAMPLE = "row_count_is_plausible,rejections_are_few"
 ROLE_EXAMPLE = "arn:aws:iam::123456789012:role/brewery-emr"
 
 
@@ -117,11 +119,24 @@ class Settings(BaseSettings):
     emr_execution_role_arn: Annotated[str, _pattern(ROLE, ROLE_EXAMPLE)] | None = None
     snapshots_kept: Annotated[int, _whole_number(1)] = 30
     rows_lost_percent: Annotated[int, _whole_number(0, 100)] = 10
+    rejected_percent: Annotated[int, _whole_number(0, 100)] = 5
+    filled_lost_percent: Annotated[int, _whole_number(0, 100)] = 10
+    accept_checks: Annotated[str, _pattern(CHECKS, CHECKS_EXAMPLE)] | None = None
     missing_rows_allowed: Annotated[int, _whole_number(0)] = 0
     pipeline_cron: Annotated[str, AfterValidator(_cron)] = "0 6 * * *"
     pipeline_timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     alert_urls: Annotated[str, AfterValidator(_alert_urls)] = ""
     dagster_webserver_url: Annotated[str, AfterValidator(_http_url)] | None = None
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits of the checks, as the resource `limits` takes them."""
+        return {
+            "rows_lost_percent": self.rows_lost_percent,
+            "rejected_percent": self.rejected_percent,
+            "filled_lost_percent": self.filled_lost_percent,
+            "accept_checks": self.accept_checks.split(",") if self.accept_checks else [],
+        }
 
     @property
     def lake_on_s3(self) -> bool:

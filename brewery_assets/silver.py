@@ -25,6 +25,9 @@ SERVED_TEXT = (
     "website_url",
 )
 SERVED_NUMBERS = ("longitude", "latitude")
+# Before 2023 the source had `street`, `state` and, outside the United States, `county_province`.
+OLDER_NAMES = {"address_1": ("street",), "state_province": ("state", "county_province")}
+EXAMPLES = 10
 WHITE_SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
@@ -43,8 +46,8 @@ SCHEMA = StructType(
         text("state_name", "The state's name, one spelling for one state; null when missing."),
         text("phone", "As served, trimmed."),
         text("website_url", "As served, trimmed."),
-        column("longitude", DoubleType(), "Degrees east, -180 to 180; null when not a number."),
-        column("latitude", DoubleType(), "Degrees north, -90 to 90; null when not a number."),
+        column("longitude", DoubleType(), "Degrees east, -180 to 180; null without a latitude."),
+        column("latitude", DoubleType(), "Degrees north, -90 to 90; null without a longitude."),
         text("country", "Partition: the country's slug, such as united_states; never null."),
         text("state", "Partition: the state's slug, such as new_york; never null."),
     ]
@@ -75,12 +78,23 @@ def degrees(value: Column, limit: int) -> Column:
 
 
 def parse(lines: DataFrame, names: Sequence[str] = SERVED_TEXT + SERVED_NUMBERS) -> DataFrame:
-    """Lines with the named fields beside them as text, trimmed; all null for a broken line."""
+    """Lines with the named fields beside them as text, trimmed; all null for a broken line.
+
+    A field that is blank or missing has the value of its older name, if there is one.
+    """
+    served_as = {name: (name, *OLDER_NAMES.get(name, ())) for name in names}
     # As text, whatever the type: the API serves coordinates as numbers or as text by version, and
     # the engines' JSON readers disagree on a value of another type than the schema's.
-    schema = StructType([StructField(name, StringType()) for name in names])
+    fields = [field for each in served_as.values() for field in each]
+    schema = StructType([StructField(field, StringType()) for field in fields])
     served = lines.select("line", F.from_json("line", schema).alias("served"))
-    return served.select("line", *(blank_to_null(_field(name)).alias(name) for name in names))
+    return served.select(
+        "line",
+        *(
+            F.coalesce(*(blank_to_null(_field(field)) for field in fields)).alias(name)
+            for name, fields in served_as.items()
+        ),
+    )
 
 
 def _field(name: str) -> Column:
@@ -90,7 +104,7 @@ def _field(name: str) -> Column:
     the last digit (93 of 9,387 longitudes of the real data), its get_json_object does not.
     """
     parsed = F.col("served")[name]
-    if name in SERVED_TEXT:
+    if name not in SERVED_NUMBERS:
         return parsed
     return F.when(parsed.isNotNull(), F.get_json_object("line", f"$.{name}"))
 
@@ -115,11 +129,37 @@ def rejected(parsed: DataFrame) -> DataFrame:
     return parsed.select("line", refusal().alias("reason")).where(F.col("reason").isNotNull())
 
 
+def coordinates() -> dict[str, Column]:
+    """Both coordinates of a parsed line in degrees; null without the other half of the pair."""
+    longitude, latitude = degrees(F.col("longitude"), 180), degrees(F.col("latitude"), 90)
+    pair = longitude.isNotNull() & latitude.isNotNull()
+    return {"longitude": F.when(pair, longitude), "latitude": F.when(pair, latitude)}
+
+
+def is_no_pair() -> Column:
+    """Whether a parsed line is a brewery with something for a coordinate, and not two of them."""
+    served = F.col("longitude").isNotNull() | F.col("latitude").isNotNull()
+    return is_brewery() & served & coordinates()["longitude"].isNull()
+
+
 def spellings(lines: DataFrame) -> DataFrame:
-    """One row per (country, state_province) as spelled: `records` and how many are `refused`."""
-    parsed = parse(lines, ("id", "name", "country", "state_province"))  # fewer fields, less time
-    return parsed.groupBy("country", "state_province").agg(
-        F.count(F.lit(1)).alias("records"), F.count_if(~is_brewery()).alias("refused")
+    """One row per (country, state_province) as spelled.
+
+    Beside it `records`, how many of them are `refused` and have `no_pair` of coordinates, and the
+    first ids of the latter, `no_pair_ids`.
+    """
+    names = ("id", "name", "country", "state_province", *SERVED_NUMBERS)
+    return (
+        parse(lines, names)  # fewer fields, less time
+        .groupBy("country", "state_province")
+        .agg(
+            F.count(F.lit(1)).alias("records"),
+            F.count_if(~is_brewery()).alias("refused"),
+            F.count_if(is_no_pair()).alias("no_pair"),
+            F.slice(
+                F.sort_array(F.collect_list(F.when(is_no_pair(), F.col("id")))), 1, EXAMPLES
+            ).alias("no_pair_ids"),
+        )
     )
 
 
@@ -130,13 +170,12 @@ def breweries(parsed: DataFrame, places: DataFrame) -> DataFrame:
         parsed: as `parse` gives it.
         places: as `places_frame` gives it.
     """
-    # What is no brewery has no key to join by, and stays behind. A filter would say it plainer, but
-    # engines move a filter below the parsing and so parse each line twice.
+    # A rejected line has a null join key, so the inner join drops it. A filter would be plainer,
+    # but engines push it below the parsing and then parse each line twice.
     served = parsed.withColumns(
         {
             "brewery_type": F.lower("brewery_type"),
-            "longitude": degrees(F.col("longitude"), 180),
-            "latitude": degrees(F.col("latitude"), 90),
+            **coordinates(),
             "country_spelling": F.when(is_brewery(), F.coalesce("country", F.lit(""))),
             "state_spelling": F.coalesce("state_province", F.lit("")),
         }
@@ -200,6 +239,8 @@ _ORIGINS = {
     "country_name": ["country"],
     "state": ["country", "state_province"],
     "state_name": ["country", "state_province"],
+    "longitude": ["longitude", "latitude"],
+    "latitude": ["longitude", "latitude"],
 }
 SILVER = Table(
     name="silver_breweries",
@@ -248,8 +289,17 @@ def silver_and_rejected_breweries(
     found = spellings(bronze_breweries).collect()
     places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
     session = parsed.sparkSession
-    yield dg.Output(breweries(parsed, places_frame(session, places)), "silver_breweries")
-    # Without this look the lines would be parsed once more to find that none is refused.
+    yield dg.Output(
+        breweries(parsed, places_frame(session, places)),
+        "silver_breweries",
+        metadata={
+            "coordinates_without_a_pair": sum(row.no_pair for row in found),
+            "coordinates_without_a_pair_of": sorted(
+                each for row in found for each in row.no_pair_ids or []
+            )[:EXAMPLES],
+        },
+    )
+    # Otherwise the lines would be parsed once more to find that none is rejected.
     any_refused = any(row.refused for row in found)
     yield dg.Output(
         rejected(parsed) if any_refused else empty(session, REJECTED_SCHEMA), "rejected_breweries"

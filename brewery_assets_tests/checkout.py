@@ -60,6 +60,7 @@ class Checkout:
             "AWS_CONFIG_FILE": str(folder / "no-such-file"),
             "AWS_SHARED_CREDENTIALS_FILE": str(folder / "no-such-file"),
             "AWS_EC2_METADATA_DISABLED": "true",
+            "REJECTED_PERCENT": "20",  # two of scenario.py's 13 rows are broken
             **settings,
         }
 

@@ -119,7 +119,11 @@ class Pipeline:
     )
     snapshots_kept: int = 30
     missing_rows_allowed: int = 0
-    rows_lost_percent: int = 100  # most tests change the source as they like
+    # Most tests change the source as they like.
+    rows_lost_percent: int = 100
+    rejected_percent: int = 100
+    filled_lost_percent: int = 100
+    accept_checks: str | None = None
     spark_remote: str | None = None
 
     def resources(self) -> dict[str, Any]:
@@ -129,6 +133,9 @@ class Pipeline:
             snapshots_kept=self.snapshots_kept,
             spark_remote=self.spark_remote,
             rows_lost_percent=self.rows_lost_percent,
+            rejected_percent=self.rejected_percent,
+            filled_lost_percent=self.filled_lost_percent,
+            accept_checks=self.accept_checks,
         )
         client = OpenBreweryDB(
             url=self.api.url, missing_rows_allowed=self.missing_rows_allowed, **self.source

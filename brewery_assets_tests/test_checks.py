@@ -153,7 +153,13 @@ def test_columns_that_are_new_missing_or_of_another_type_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "previous", "lost", "passes"),
-    [(90, 100, 10, True), (89, 100, 11, False), (200, 100, -100, True), (0, None, 0, True)],
+    [
+        (90, 100, 10, True),
+        (89, 100, 11, False),
+        (200, 100, -100, True),
+        (1, None, 0, True),
+        (0, None, 0, False),
+    ],
 )
 def test_a_snapshot_may_not_lose_more_than_a_share_of_the_one_before(
     rows: int, previous: int | None, lost: float, passes: bool
@@ -186,6 +192,8 @@ def test_places_that_are_new_or_gone_are_named_with_their_counts() -> None:
     outcome = known(places, {("italy", "bolzano"), ("italy", "rome")})
     assert not outcome.passed
     assert outcome.numbers["new"] == {"italy/bolzanno": 1}
+    # An alias's state is known, but is not gone if it was never there.
+    assert known({("italy", "rome"): 1, ("south_korea", "daegu"): 1}, {("italy", "rome")}).passed
     assert outcome.numbers["gone"] == ["italy/rome"]
 
 
@@ -234,8 +242,19 @@ WARNINGS = {
 }
 BLOCKING = {
     "bronze_breweries": {"complete_against_source", "row_count_is_plausible"},
-    "silver_breweries": {"rows_are_conserved", "ids_are_unique", "required_columns_are_filled"},
-    "gold_brewery_counts": {"counts_add_up", "one_row_per_key"},
+    "silver_breweries": {
+        "rows_are_conserved",
+        "ids_are_unique",
+        "required_columns_are_filled",
+        "rejections_are_few",
+        "columns_are_as_full_as_before",
+    },
+    "gold_brewery_counts": {
+        "counts_add_up",
+        "one_row_per_key",
+        "gold_is_not_empty",
+        "countries_and_types_are_still_there",
+    },
     "gold_brewery_changes": {"changes_add_up", "one_row_per_brewery"},
 }
 
@@ -277,8 +296,8 @@ def test_the_dirty_rows_warn_with_their_numbers_and_are_published(pipeline: Pipe
     assert (types["wrong"], types["rows"], types["percent"]) == (2, 11, 18.182)
     assert types["examples"] == [NOWHERE["id"], UNKNOWN_FIELDS["id"]]
     coordinates = found["silver_breweries.coordinates_are_plausible"]
-    assert (coordinates["wrong"], coordinates["alone_or_0_0"]) == (1, 1)
-    assert coordinates["examples"] == [IRELAND["id"]]
+    assert (coordinates["wrong"], coordinates["without_a_valid_pair"]) == (2, 2)
+    assert coordinates["examples"] == [IRELAND["id"], NOWHERE["id"]]
     rejected = found["silver_breweries.nothing_was_rejected"]
     assert (rejected["wrong"], rejected["rows"], rejected["percent"]) == (2, 13, 15.385)
     added = found["gold_brewery_counts.counts_add_up"]
@@ -295,7 +314,8 @@ def test_the_real_data_passes_but_for_five_breweries_far_from_their_country(
     assert failed == {"silver_breweries.coordinates_are_plausible"}
     found = numbers_of(run)["silver_breweries.coordinates_are_plausible"]
     assert (found["wrong"], found["rows"], found["percent"]) == (5, 11_822, 0.042)
-    assert (found["alone_or_0_0"], found["far_from_their_country"]) == (0, 5)
+    assert (found["without_a_valid_pair"], found["at_0_0"]) == (0, 0)
+    assert found["far_from_their_country"] == 5
     names = {row["id"]: row["name"] for row in real_rows}
     assert sorted(names[wrong] for wrong in found["examples"]) == [
         "Goat Island Brewing",
@@ -318,7 +338,8 @@ def test_one_far_brewery_is_found_in_each_of_many_countries(pipeline: Pipeline) 
         *(brewery(70, n, longitude=1.0, latitude=None) for n in range(1, 4)),
     ]
     found = numbers_of(pipeline.run())["silver_breweries.coordinates_are_plausible"]
-    assert (found["alone_or_0_0"], found["far_from_their_country"], found["wrong"]) == (4, 68, 72)
+    assert (found["without_a_valid_pair"], found["at_0_0"]) == (3, 1)
+    assert (found["far_from_their_country"], found["wrong"]) == (68, 72)
     assert found["examples"] == [f"{c:02}-99" for c in range(2, 12)]
 
 
@@ -340,7 +361,8 @@ def test_a_truncated_source_is_refused_every_day_until_it_is_allowed(
     pipeline.api.rows[:] = real_rows[:180]
     pipeline.run()
     pipeline.api.rows[:] = real_rows[:20]
-    once = {"limits": {"config": {"rows_lost_percent": 95}}}
+    accepted = ["countries_and_types_are_still_there"]
+    once = {"limits": {"config": {"rows_lost_percent": 95, "accept_checks": accepted}}}
     pipeline.run(config=once)
     assert pipeline.newest("gold_brewery_counts").made_from
     assert pipeline.newest("bronze_breweries").rows == 20
@@ -363,6 +385,8 @@ def test_the_manifest_keeps_what_was_checked(pipeline: Pipeline) -> None:
         "rows_are_conserved": True,
         "ids_are_unique": True,
         "required_columns_are_filled": True,
+        "rejections_are_few": True,
+        "columns_are_as_full_as_before": True,
         "brewery_types_are_known": False,
         "places_are_known": True,
         "coordinates_are_plausible": False,

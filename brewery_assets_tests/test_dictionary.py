@@ -16,6 +16,6 @@ def test_the_page_names_every_layer_and_every_rule() -> None:
         for name, rule in rules.items():
             assert (f"- **{name}**: " if rule.blocking else f"- {name}: ") in said
     assert (
-        "| `longitude` | `double` | Degrees east, -180 to 180; null when not a number. | 20.60%"
+        "| `longitude` | `double` | Degrees east, -180 to 180; null without a latitude. | 20.60%"
         in said
     )

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import TABLES, Pipeline
-from brewery_assets_tests.scenario import ROWS, row
+from brewery_assets_tests.scenario import BROKEN, ROWS, row
 from brewery_assets_tests.spark_servers import LIGHT, require_java, spark_3_5_server
 from demo.data import Row
 from demo.s3 import S3Server
@@ -175,16 +175,23 @@ def test_the_spark_of_emr_makes_the_same(pipeline: Pipeline, apache_spark_3_5: s
 
 
 @SPARK_4_1
-def test_apache_spark_makes_empty_tables_of_no_rows(
+def test_apache_spark_makes_empty_tables_of_rejected_lines_alone(
     pipeline_on_s3: Pipeline, apache_spark: str
 ) -> None:
     pipeline = pipeline_on_s3
-    pipeline.api.rows.clear()
+    pipeline.api.rows[:] = BROKEN
     for engine in (apache_spark, None):
         pipeline.spark_remote = engine
-        pipeline.run()
-        pipeline.run("gold_brewery_counts")
-        assert [pipeline.newest(table).rows for table in TABLES] == [0, 0, 0, 0]
+        run = pipeline.run(fails=True)
+        rows = [pipeline.newest(table).rows for table in TABLES if table != "gold_brewery_counts"]
+        assert rows == [0, 2, 0]
+        (empty,) = [
+            found
+            for found in run.get_asset_check_evaluations()
+            if found.check_name == "gold_is_not_empty"
+        ]
+        assert empty.metadata["rows"].value == 0
+        assert pipeline.lake.newest("gold_brewery_counts") is None
 
 
 @SPARK_4_1

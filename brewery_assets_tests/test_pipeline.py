@@ -135,7 +135,7 @@ def test_elements_that_are_no_objects_are_rejected_and_the_run_goes_on(pipeline:
 
 
 def test_dropped_fields_are_null_and_no_row_is_lost(pipeline: Pipeline) -> None:
-    pipeline.api.faults = Faults(dropped_fields=frozenset({"state_province", "phone"}))
+    pipeline.api.faults = Faults(dropped_fields=frozenset({"state_province", "state", "phone"}))
     pipeline.run()
     silver = pipeline.rows("silver_breweries")
     assert len(silver) == len(GOOD)

@@ -145,16 +145,6 @@ def test_names_of_the_source_are_shown_and_not_run(pipeline: Pipeline, browser: 
     shown.close()
 
 
-def test_no_breweries_at_all_are_a_page_too(pipeline: Pipeline, browser: Browser) -> None:
-    pipeline.api.rows[:] = []
-    pipeline.run()
-    shown = Shown(browser, published(pipeline))
-    assert shown.table() == []
-    assert shown.page.inner_text("#breweries") == "0"
-    assert all(line.startswith("WARN Infinite extent") for line in shown.said)  # of axes
-    shown.close()
-
-
 def test_the_page_tells_what_was_checked_how_it_changed_and_what_it_was_made_from(
     pipeline: Pipeline, browser: Browser
 ) -> None:

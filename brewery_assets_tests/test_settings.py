@@ -60,6 +60,13 @@ def test_every_form_of_an_engines_address_is_taken(
         ("SNAPSHOTS_KEPT", "many", "allowed is a whole number, 1 or more"),
         ("ROWS_LOST_PERCENT", "101", "allowed is a whole number, 0 to 100"),
         ("ROWS_LOST_PERCENT", "10%", "allowed is a whole number, 0 to 100"),
+        ("REJECTED_PERCENT", "-5", "allowed is a whole number, 0 to 100"),
+        ("FILLED_LOST_PERCENT", "ten", "allowed is a whole number, 0 to 100"),
+        (
+            "ACCEPT_CHECKS",
+            "Row count",
+            "allowed is the form of row_count_is_plausible,rejections_are_few",
+        ),
         ("MISSING_ROWS_ALLOWED", "1.5", "allowed is a whole number, 0 or more"),
         ("PIPELINE_CRON", "at six", "allowed is a cron expression, such as 0 6 * * *"),
         ("PIPELINE_TIMEZONE", "Kärnten", "allowed is a time zone, such as UTC or Europe/Vienna"),

@@ -131,7 +131,10 @@ def test_what_is_a_decimal_number_is_one(
 )
 @given(numbers=st.lists(st.floats(-180, 180), min_size=30, max_size=30))
 def test_no_digit_of_a_coordinate_is_lost(session: SparkSession, numbers: list[float]) -> None:
-    rows = [{"id": str(n), "name": "n", "longitude": number} for n, number in enumerate(numbers)]
+    rows = [
+        {"id": str(n), "name": "n", "longitude": number, "latitude": 0}
+        for n, number in enumerate(numbers)
+    ]
     silver, _ = refine(session, *rows)
     found = {row["id"]: row["longitude"] for row in silver}
     for n, number in enumerate(numbers):
