@@ -14,19 +14,20 @@ from brewery_assets.lake_manifest import Manifest
 COORDINATES = ("longitude", "latitude")  # numbers or text, by version of the API
 RULES = {
     "complete_against_source": Rule(
-        "There are as many breweries as the source says it has.", columns=("id",)
+        "Bronze has as many distinct records as the source's total, before and after the read.",
+        columns=("id",),
     ),
     "row_count_is_plausible": Rule(
-        "There are breweries, and not far fewer than the last time: ROWS_LOST_PERCENT at most.",
+        "There are rows, and at most ROWS_LOST_PERCENT fewer than in the previous snapshot.",
         acceptable=True,
     ),
     "counts_match_source": Rule(
-        "There are as many breweries of each type and country as the source says.",
+        "Bronze has as many records of each type and country as the source counts.",
         blocking=False,
         columns=("brewery_type", "country"),
     ),
     "fields_as_expected": Rule(
-        "Each brewery has the fields that the source is known to serve, of their known types.",
+        "No known field is missing from all records, no field is new, and all have known types.",
         blocking=False,
     ),
     "columns_as_before": COLUMNS_AS_BEFORE,
@@ -49,7 +50,7 @@ def complete_against_source(content: bytes, source: Mapping[str, Any]) -> Outcom
     as_read = sha256(content).hexdigest() == source["sha256"]
     numbers = {
         "rows": rows,
-        "distinct_ids": distinct,
+        "distinct_records": distinct,
         "meta_before": before,
         "meta_after": after,
         "verified": source["verified"],
@@ -109,7 +110,7 @@ def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float)
         previous: of the one published before it; None for the first.
         lost_allowed: percent.
     """
-    lost = 100 * (1 - rows / previous) if previous else 0.0
+    lost = 100 * (previous - rows) / previous if previous else 0.0
     numbers = {
         "rows": rows,
         "previous": previous,

@@ -13,10 +13,10 @@ from brewery_assets.silver import SILVER
 KINDS = ("added", "removed", "changed")
 RULES = {
     "changes_add_up": Rule(
-        "The older snapshot, without the removed and with the added, has as many as the newer.",
+        "The rows of the older silver, minus the removed, plus the added, are those of the newer.",
         columns=("change",),
     ),
-    "one_row_per_brewery": Rule("No brewery is listed twice.", columns=("id",)),
+    "one_row_per_brewery": Rule("Each brewery has one row at most.", columns=("id",)),
     "columns_as_before": COLUMNS_AS_BEFORE,
 }
 

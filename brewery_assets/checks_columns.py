@@ -4,7 +4,7 @@ from brewery_assets.audit import Outcome, Rule
 from brewery_assets.lake_manifest import Manifest
 
 COLUMNS_AS_BEFORE = Rule(
-    "The columns are those of the snapshot before, of the same types.", blocking=False
+    "The columns and their types are those of the previous snapshot.", blocking=False
 )
 UNTYPED = "null"  # a field of bronze that is null in every record has no type to be compared
 

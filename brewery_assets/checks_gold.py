@@ -12,22 +12,23 @@ from brewery_assets.checks_bronze import counts_match_source
 from brewery_assets.checks_columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.gold import KEY
 from brewery_assets.lake_manifest import Manifest
+from brewery_assets.places import UNKNOWN
 from brewery_assets.silver import SILVER
 
 RULES = {
     "counts_add_up": Rule(
-        "The counts add up to the rows of silver, for each country and each type too.",
+        "The counts add up to the rows of silver: in total, by country and by type.",
         columns=("brewery_count",),
     ),
-    "one_row_per_key": Rule("Each country, state and brewery type is counted once.", columns=KEY),
-    "gold_is_not_empty": Rule("There is something to count."),
+    "one_row_per_key": Rule("Each country, state and brewery type has one row.", columns=KEY),
+    "gold_is_not_empty": Rule("There is at least one row."),
     "countries_and_types_are_still_there": Rule(
         "No country and no type that had 50 breweries or more has lost more than half of them.",
         columns=("country", "brewery_type", "brewery_count"),
         acceptable=True,
     ),
     "counts_match_source": Rule(
-        "There are as many breweries of each type and country as the source says.",
+        "Gold counts as many breweries of each type and country as the source.",
         blocking=False,
         columns=("country_name", "brewery_type", "brewery_count"),
     ),
@@ -89,7 +90,9 @@ def countries_and_types_are_still_there(
     }
     large = {
         column: {
-            value: breweries for value, breweries in sorted(values.items()) if breweries >= LARGE
+            value: breweries
+            for value, breweries in sorted(values.items())
+            if breweries >= LARGE and value != UNKNOWN  # fewer unknown values are no loss
         }
         for column, values in gold.items()
     }
@@ -97,7 +100,9 @@ def countries_and_types_are_still_there(
         "shrunk": shrunk,
         "allowed_percent": LOST_PERCENT,
         "large": large,
-        "compared_with": "nothing" if before is None else "the snapshot before",
+        "compared_with": "nothing: the first snapshot"
+        if before is None
+        else "the previous snapshot",
     }
     return Outcome(not shrunk, numbers)
 

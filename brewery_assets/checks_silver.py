@@ -49,24 +49,24 @@ BOUNDS = StructType(
     ]
 )
 RULES = {
-    "rows_are_conserved": Rule("Each row of bronze is in silver or among the rejected."),
+    "rows_are_conserved": Rule("Each line of bronze is in silver or in rejected_breweries."),
     "ids_are_unique": Rule("No two rows have the same id.", columns=("id",)),
     "required_columns_are_filled": Rule(
-        "Each row has an id, a name, a country and a state.", columns=REQUIRED
+        "id, name, country and state are never null.", columns=REQUIRED
     ),
     "rejections_are_few": Rule(
-        "Few lines of bronze are rejected: not more than REJECTED_PERCENT.", acceptable=True
+        "At most REJECTED_PERCENT of the lines of bronze are rejected.", acceptable=True
     ),
     "columns_are_as_full_as_before": Rule(
-        "No column is much emptier than in the snapshot before: FILLED_LOST_PERCENT at most.",
+        "No column's share of filled values fell by more than FILLED_LOST_PERCENT points.",
         columns=tuple(FILLED),
         acceptable=True,
     ),
     "brewery_types_are_known": Rule(
-        "Each brewery is of a type that is known.", blocking=False, columns=("brewery_type",)
+        "Each brewery has a known type.", blocking=False, columns=("brewery_type",)
     ),
     "places_are_known": Rule(
-        "Each country and state was there the last time, or among the aliases.",
+        "Each country and state is in the previous snapshot or in place_aliases.csv.",
         blocking=False,
         columns=("country", "state"),
     ),
@@ -75,7 +75,7 @@ RULES = {
         blocking=False,
         columns=AXES,
     ),
-    "nothing_was_rejected": Rule("Each line of bronze is a brewery.", blocking=False),
+    "nothing_was_rejected": Rule("No line of bronze is rejected.", blocking=False),
     "columns_as_before": COLUMNS_AS_BEFORE,
 }
 
@@ -238,13 +238,15 @@ def columns_are_as_full_as_before(
     emptier = {
         name: {"before": share, "now": filled[name]}
         for name, share in (FILLED_AT_FIRST if before is None else before).items()
-        if name in filled and share - filled[name] > allowed
+        if name in filled and round(share - filled[name], 3) > allowed
     }
     numbers = {
         "emptier": emptier,
         "allowed_points": allowed,
         "filled_percent": dict(filled),
-        "compared_with": "90 % for the first snapshot" if before is None else "the one before",
+        "compared_with": "90 % for the first snapshot"
+        if before is None
+        else "the previous snapshot",
     }
     if without_values:
         numbers["fields_without_a_value"] = without_values
@@ -271,11 +273,14 @@ def brewery_types_are_known(silver: DataFrame, types: Counter[str | None]) -> Ou
     Args:
         types: rows by type.
     """
-    unknown = {kind or "none": rows for kind, rows in types.items() if kind not in BREWERY_TYPES}
-    numbers: dict[str, Any] = _share(sum(unknown.values()), types.total())
+    unknown: Counter[str] = Counter()
+    for kind, rows in types.items():
+        if kind not in BREWERY_TYPES:
+            unknown[kind or "none"] += rows  # a type may be called none, too
+    numbers: dict[str, Any] = _share(unknown.total(), types.total())
     if unknown:
         is_known = F.coalesce(F.col("brewery_type").isin(*BREWERY_TYPES), F.lit(False))
-        numbers |= {"types": unknown, "examples": _ids(silver, ~is_known)}
+        numbers |= {"types": dict(unknown), "examples": _ids(silver, ~is_known)}
     return Outcome(not unknown, numbers | {"expected": list(BREWERY_TYPES)})
 
 

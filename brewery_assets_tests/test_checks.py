@@ -70,7 +70,7 @@ def test_bronze_is_complete_when_its_distinct_ids_are_what_both_metas_say(
 ) -> None:
     outcome = checks_bronze.complete_against_source(content, source | as_read(content, distinct))
     assert outcome.passed is passes
-    assert outcome.numbers["distinct_ids"] == distinct
+    assert outcome.numbers["distinct_records"] == distinct
     assert outcome.numbers["rows"] == content.count(b"\n")
 
 
@@ -167,6 +167,12 @@ def test_a_snapshot_may_not_lose_more_than_a_share_of_the_one_before(
     outcome = checks_bronze.row_count_is_plausible(rows, previous, 10)
     assert outcome.passed is passes
     assert outcome.numbers["lost_percent"] == lost
+
+
+def test_a_snapshot_may_lose_exactly_what_is_allowed() -> None:
+    for percent in range(100):
+        assert checks_bronze.row_count_is_plausible(100 - percent, 100, percent).passed
+        assert not checks_bronze.row_count_is_plausible(99 - percent, 100, percent).passed
 
 
 def test_a_row_lost_or_doubled_between_bronze_and_silver_is_seen() -> None:
@@ -285,7 +291,7 @@ def test_the_dirty_rows_warn_with_their_numbers_and_are_published(pipeline: Pipe
     }
     found = numbers_of(run)
     complete = found["bronze_breweries.complete_against_source"]
-    assert complete["rows"] == complete["distinct_ids"] == len(ROWS)
+    assert complete["rows"] == complete["distinct_records"] == len(ROWS)
     assert complete["meta_before"] == complete["meta_after"] == len(ROWS)
     assert found["bronze_breweries.fields_as_expected"]["new"] == {"rating": 1, "tags": 1}
     conserved = found["silver_breweries.rows_are_conserved"]

@@ -242,6 +242,13 @@ def test_a_column_may_not_get_much_emptier(
     assert outcome.numbers["filled_percent"] == now
 
 
+@pytest.mark.parametrize(("before", "now"), [(64.4, 54.4), (80.0, 70.0)])
+def test_a_column_may_lose_exactly_what_is_allowed(before: float, now: float) -> None:
+    full = checks_silver.columns_are_as_full_as_before
+    assert full({"phone": now}, {"phone": before}, 10, []).passed
+    assert not full({"phone": now - 0.1}, {"phone": before}, 10, []).passed
+
+
 @pytest.mark.parametrize(
     ("now", "shrunk"),
     [
@@ -256,7 +263,7 @@ def test_a_large_country_may_not_lose_more_than_half(now: int, shrunk: dict[str,
         return {"country": Counter(countries)}
 
     still_there = checks_gold.countries_and_types_are_still_there
-    first = still_there(counts(italy=100, malta=49), None)
+    first = still_there(counts(italy=100, malta=49, unknown=100), None)
     assert first.passed
     assert first.numbers["large"] == {"country": {"italy": 100}}
     outcome = still_there(counts(italy=now), first.numbers["large"])
