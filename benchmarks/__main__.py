@@ -29,8 +29,11 @@ def _measure(options: argparse.Namespace) -> None:
     print(machine, flush=True)
     with bench() as at:
         if "whole" in asked:
-            commands = whole.measure(at, options.repeat, _say)
+            commands = whole.measure(at, whole.WHOLE, options.repeat, _say)
             print(f"\n### The whole command\n\n{report.whole(commands)}", flush=True)
+        if "s3" in asked:
+            late = whole.measure(at, whole.LATE_S3, options.repeat, _say)
+            print(f"\n### S3 that answers late\n\n{report.whole(late)}", flush=True)
         for name, pair, title in (
             ("layers", layers.BESIDE_DUCKDB, "Silver, rejected and gold"),
             ("engines", layers.BESIDE_SPARK, "The same code on two engines"),
@@ -59,8 +62,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        choices=("whole", "layers", "audits", "engines"),
-        help="default: all but engines, which needs Java 17",
+        choices=("whole", "s3", "layers", "audits", "engines"),
+        help="default: whole, layers and audits; engines needs Java 17",
     )
     return parser.parse_args()
 

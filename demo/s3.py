@@ -71,9 +71,14 @@ class S3Server:
         self.stop()
 
     @property
+    def port(self) -> int:
+        """The port on loopback that clients connect to."""
+        return self._ports["s3.port"]
+
+    @property
     def url(self) -> str:
         """The address, for AWS_ENDPOINT_URL."""
-        return f"http://{HOST}:{self._ports['s3.port']}"
+        return f"http://{HOST}:{self.port}"
 
     def environment(self, user: tuple[str, str] = OWNER) -> dict[str, str]:
         """The settings under which AWS clients take this for Amazon S3."""
