@@ -69,7 +69,7 @@ stop_pipeline: ## the same off
 status: ## what is on, how the last runs ended, the newest snapshot of each layer
 	$(call in_stack_or_here,python -m brewery_assets.operations status)
 
-publish_report: ## the page and the CSV of the newest counts, in <lake>/brewery_report/
+publish_report: ## the page of the newest counts, with its CSV inside: <lake>/brewery_report/index.html
 	$(call job_in_stack_or_here,publish_report)
 
 alert_test: ## a test message to every address in ALERT_URLS, and whether it arrived

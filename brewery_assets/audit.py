@@ -8,6 +8,7 @@ import dagster as dg
 
 from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
+from brewery_assets.presentation import markdown_text
 
 LONGEST = 160  # characters of what is told of one number, which may be a list
 
@@ -123,8 +124,10 @@ def audit_of(
                     check_name=name,
                     passed=outcomes[name].passed,
                     severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
-                    description=(
-                        refusal(asset, name, rule, outcomes[name]) if name in refused else None
+                    description=(  # which the UI shows as Markdown
+                        markdown_text(refusal(asset, name, rule, outcomes[name]))
+                        if name in refused
+                        else None
                     ),
                     metadata={
                         **outcomes[name].numbers,

@@ -35,7 +35,7 @@ publish_report = dg.define_asset_job(
     "publish_report",
     selection=dg.AssetSelection.assets(REPORT),
     config=CONSOLE,
-    description="The newest published counts as a page and a CSV.",
+    description="The newest published counts as a page, with the CSV inside.",
 )
 
 

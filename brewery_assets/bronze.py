@@ -4,6 +4,7 @@ import time
 
 import dagster as dg
 
+from brewery_assets.presentation import visible
 from brewery_assets.source import OpenBreweryDB
 from brewery_assets.source_reader import Reading
 
@@ -51,6 +52,9 @@ def bronze_breweries(
         data_version=dg.DataVersion(reading.sha256),
         metadata={
             "seconds_to_read": round(time.monotonic() - started, 2),
-            "preview": dg.MetadataValue.md("\n".join(["```json", *reading.lines[:5], "```"])),
+            # No line of JSON begins with a backtick, so none ends the block.
+            "preview": dg.MetadataValue.md(
+                "\n".join(["```json", *map(visible, reading.lines[:5]), "```"])
+            ),
         },
     )

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from brewery_assets.settings import SettingsError
+
+PART = ".{name}.{id}.part"
+PARTS_KEPT = 3600.0  # seconds; no write takes as long, so an older part is of a killed run
 
 
 class StoredFile(NamedTuple):
@@ -142,9 +146,18 @@ class Folder:
         """A hidden file beside the real one, on the disk itself before it gets its name."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+        _sweep_parts(target.parent)
+        aside = target.with_name(PART.format(name=target.name, id=uuid.uuid4().hex))
         with aside.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         return aside
+
+
+def _sweep_parts(folder: Path) -> None:
+    """Deletes what killed runs left of files that they were writing."""
+    for part in folder.glob(PART.format(name="*", id="[0-9a-f]" * 32)):
+        with suppress(OSError):  # another run has deleted it, or it is not ours
+            if part.stat().st_mtime < time.time() - PARTS_KEPT:
+                part.unlink()

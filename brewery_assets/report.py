@@ -21,13 +21,13 @@ REPORT = "brewery_report"
     group_name="reports",
     kinds={"html", "csv"},
     owners=["team:data-engineering"],
-    code_version="1",
+    code_version="2",
 )
 def brewery_report(
     context: dg.AssetExecutionContext,
     gold_brewery_counts: DataFrame,
     silver_breweries: DataFrame,
 ) -> Report:
-    """One page and one CSV of the newest published counts, at the same address every time."""
+    """One page of the newest published counts, at the same address every time."""
     facts = facts_of(context.resources.lake, gold_brewery_counts, silver_breweries)
     return report_of(facts)

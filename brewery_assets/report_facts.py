@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from brewery_assets.changes import CHANGES
@@ -13,6 +13,7 @@ from brewery_assets.checks_changes import KINDS
 from brewery_assets.gold import GOLD
 from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest, time_of
+from brewery_assets.presentation import visible
 from brewery_assets.silver import SILVER
 
 GRID = 2  # decimals of a degree: a kilometre, less than a point on the map is wide
@@ -47,7 +48,7 @@ class Facts(NamedTuple):
     """All that the page shows.
 
     Attributes:
-        counts: gold's rows.
+        counts: gold's rows, with their text as people can be shown it.
         points: longitude, latitude, country slug and how many breweries, in a grid.
         history: of the snapshots kept, oldest first.
         checks: of bronze, silver and gold.
@@ -78,12 +79,21 @@ def facts_of(lake: Lake, gold: DataFrame, silver: DataFrame) -> Facts:
     """What the page shows, from the gold that this run reads and the silver behind it."""
     origins = [*_origins(lake, lake.reading(GOLD.name))]
     return Facts(
-        counts=[row.asDict() for row in gold.orderBy("country", "state", "brewery_type").collect()],
+        counts=[
+            _visible(row) for row in gold.orderBy("country", "state", "brewery_type").collect()
+        ],
         points=[row.asDict() for row in points(silver).orderBy("longitude", "latitude").collect()],
         history=history(lake.manifests(GOLD.name), lake.manifests(CHANGES.name), origins[0]),
         checks=[*checks(reversed(origins))],
         origins=origins,
     )
+
+
+def _visible(row: Row) -> dict[str, Any]:
+    return {
+        name: visible(value) if isinstance(value, str) else value
+        for name, value in row.asDict().items()
+    }
 
 
 def _origins(lake: Lake, manifest: Manifest) -> Iterator[Manifest]:

@@ -1,10 +1,12 @@
-"""The report's files: one page that needs nothing but itself, a CSV and a picture."""
+"""The report's files: one page that needs nothing but itself, its tables as CSV, a picture."""
 
+import base64
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import vl_convert
@@ -13,6 +15,7 @@ from brewery_assets.audit import told
 from brewery_assets.changes import NOT_OPEN
 from brewery_assets.gold import GOLD
 from brewery_assets.lake_manifest import time_of
+from brewery_assets.presentation import csv_cell, visible
 from brewery_assets.report_charts import STATES_SHOWN, charts, picture
 from brewery_assets.report_facts import Facts
 
@@ -28,25 +31,28 @@ class Report(NamedTuple):
 
 def report_of(facts: Facts) -> Report:
     """The files that show the facts."""
-    files = {
-        PICTURE: picture(facts),
-        CSV: table(facts).encode(),
-        PAGE: page(facts).encode(),
-    }
+    tables = {CSV: table(GOLD.columns, facts.counts)}
+    files = {PICTURE: picture(facts), **tables, PAGE: page(facts, tables).encode()}
     return Report(files, len(facts.counts))
 
 
-def table(facts: Facts) -> str:
-    """Gold's rows and columns as CSV; a null is blank."""
+def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """The rows as CSV that a spreadsheet may open, in UTF-8; a null is blank."""
     written = io.StringIO()
-    writer = csv.DictWriter(written, GOLD.columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(facts.counts)
-    return written.getvalue()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([csv_cell(row[name]) for name in columns] for row in rows)
+    return written.getvalue().encode()
 
 
-def page(facts: Facts) -> str:
-    """The page: HTML with its styles, its data and the scripts that draw it."""
+def page(facts: Facts, tables: Mapping[str, bytes]) -> str:
+    """The page: HTML with its styles, its data and the scripts that draw it.
+
+    Args:
+        facts: what it shows.
+        tables: CSV files by their names. They are inside the page, so that it never leads to the
+            files of another snapshot.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("brewery_assets", "."),
         autoescape=True,
@@ -60,13 +66,13 @@ def page(facts: Facts) -> str:
         facts=facts,
         totals=_totals(facts),
         countries=sorted({(row["country_name"], row["country"]) for row in facts.counts}, key=str),
-        checks=[(check, told(check.numbers)) for check in facts.checks],
+        checks=[(check, visible(told(check.numbers))) for check in facts.checks],
         source=facts.origins[-1].source,
         as_of=time_of(facts.origins[0].snapshot),
         made_at=datetime.now(timezone.utc),
         charts=charts(facts),
         states_shown=STATES_SHOWN,
-        csv=CSV,
+        tables={name: base64.b64encode(content).decode() for name, content in tables.items()},
         script=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
     )
 

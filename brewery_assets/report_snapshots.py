@@ -1,4 +1,4 @@
-"""The report's IO manager: files for people, at an address that stays the same."""
+"""The report's IO manager: files for people, and the page at an address that stays the same."""
 
 import base64
 
@@ -10,9 +10,15 @@ from brewery_assets.lake import LakeError
 from brewery_assets.report_page import CSV, PAGE, PICTURE, Report
 from brewery_assets.silver import SILVER
 
+FORMER = (CSV, PICTURE)  # earlier versions had copies of them beside the page
+
 
 class ReportSnapshots(SnapshotIOManager):
-    """The report: files for people, under the snapshot and at an address that stays the same."""
+    """The report: its files in the snapshot, and the page at an address that stays the same.
+
+    Only the page is there. Several files could not be replaced at once, so a run that is killed
+    would leave some of one snapshot and some of another.
+    """
 
     def write(self, name: str, folder: str, value: Report) -> Written:
         for file, content in value.files.items():
@@ -20,7 +26,11 @@ class ReportSnapshots(SnapshotIOManager):
         picture = base64.b64encode(value.files[PICTURE]).decode()
         shown = {
             "page": dg.MetadataValue.path(self.lake.storage.uri(f"{name}/{PAGE}")),
-            "csv": dg.MetadataValue.path(self.lake.storage.uri(f"{name}/{CSV}")),
+            **{
+                file: dg.MetadataValue.path(self.lake.storage.uri(f"{folder}/{file}"))
+                for file in value.files
+                if file.endswith(".csv")
+            },
             "picture": dg.MetadataValue.md(f"![breweries](data:image/png;base64,{picture})"),
         }
         return Written({"rows": value.rows, "codec": "none"}, shown)
@@ -34,9 +44,13 @@ class ReportSnapshots(SnapshotIOManager):
         draft = self.lake.draft(name)
         if draft is None:
             raise LakeError(f"{name}: another run has published it meanwhile")
-        for file, content in obj.files.items():
-            self.lake.storage.write(f"{name}/{file}", content)
-        self.lake.publish(draft, [])  # last: the newest report is one whose copies are in place
+        self.lake.storage.write(f"{name}/{PAGE}", obj.files[PAGE])
+        self.lake.publish(draft, [])  # last: the newest report is one whose page is in place
+        try:
+            for file in FORMER:
+                self.lake.storage.delete(f"{name}/{file}")
+        except OSError as error:  # the page does not lead there
+            context.log.warning(f"{name}: the files of an earlier version stay: {error}")
 
     def load_input(self, context: dg.InputContext) -> None:
         raise NotImplementedError("the report is for people")

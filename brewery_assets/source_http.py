@@ -22,6 +22,7 @@ RETRIED_ERRORS = (
     requests.Timeout,
     urllib3.exceptions.HTTPError,  # what reading a body raises: cut, undecodable, timed out
 )
+LARGEST_ANSWER = 20_000_000  # bytes, unpacked; 200 records are about 100,000
 LONGEST_BACKOFF = 30.0
 PATROL = 0.1  # seconds between two looks at whether the read was cancelled
 HEADERS = {
@@ -73,6 +74,7 @@ class Fetcher:
     def __post_init__(self) -> None:
         self.session = requests.Session()
         self.session.headers.update(HEADERS)
+        self.session.hooks["response"].append(_drop_body_of_redirect)
         self._deadline = time.monotonic() + self.patience
         self._lock = threading.Lock()
         exponential = tenacity.wait_exponential(multiplier=self.backoff, max=LONGEST_BACKOFF)
@@ -90,7 +92,8 @@ class Fetcher:
 
         Raises:
             RefusedError: for a status that is neither 200 nor worth a retry.
-            SourceError: when attempts or patience are used up.
+            SourceError: when attempts or patience are used up, or the answer is larger than
+                LARGEST_ANSWER.
         """
         started = time.monotonic()
         try:
@@ -152,7 +155,8 @@ class Fetcher:
         def exchange() -> None:
             try:
                 with self.session.get(url, params=query, timeout=timeout, stream=True) as response:
-                    answer.set_result((response, _body(response, timeout)))
+                    body = _body(response, timeout, _shown(url, query))
+                    answer.set_result((response, body))
             except BaseException as error:
                 answer.set_exception(error)
 
@@ -182,15 +186,27 @@ class Fetcher:
             self.retries += 1
 
 
-def _body(response: requests.Response, timeout: float) -> bytes:
+def _body(response: requests.Response, timeout: float, shown: str) -> bytes:
+    """The body, unpacked; it is read in parts because its size is not known before."""
     # So that the thread of an answer without an end has one.
     until = time.monotonic() + timeout
-    parts = []
+    body = bytearray()
     while part := response.raw.read1(1 << 16, decode_content=True):
-        parts.append(part)
+        body += part
+        if len(body) > LARGEST_ANSWER:
+            raise SourceError(
+                f"GET {shown} answered with more than {LARGEST_ANSWER:,} bytes (unpacked), the "
+                "largest answer that is read; check that BREWERY_API_URL is a brewery API"
+            )
         if time.monotonic() > until:
             raise requests.Timeout(f"the answer took longer than {timeout:g} s")
-    return b"".join(parts)
+    return bytes(body)
+
+
+def _drop_body_of_redirect(response: requests.Response, **_: object) -> None:
+    """requests reads the body of a redirect whole before it follows, whatever its size."""
+    if response.is_redirect:
+        response.close()
 
 
 def _retry_after(header: str | None) -> float | None:

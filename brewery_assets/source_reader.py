@@ -23,7 +23,10 @@ PAGE_SIZE = 200
 BORDERS_MOVE_BY = 13
 PASSES = 5
 PAGES_AHEAD = 100  # in the pool's queue, so that a total gone mad does not fill the memory
+BARREN_PAGES = 30  # in a row without a new id, before the expected last page
 FRUITLESS_PAGES = 3  # beyond the expected last page: what a server that ignores `page` is given
+UNEXPECTED_PAGES = 500  # beyond what the total accounts for; without a total, 100,000 rows
+WRONG_TOTAL = "If the source's total is known to be wrong, set MISSING_ROWS_ALLOWED."
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class Reader:
                 self.log.warning(f"{self.url}: {found} after pass {self.passes} of {PASSES}")
         raise SourceError(
             f"{self.url}/breweries is not complete after {PASSES} passes: {found}. Nothing is "
-            "published. Whoever knows its totals to be off sets MISSING_ROWS_ALLOWED."
+            f"published. {WRONG_TOTAL}"
         )
 
     @property
@@ -174,20 +177,40 @@ class Reader:
 
         A short or empty page is not the end before that, and a server may serve smaller pages
         than it was asked for. Whether an empty page was the end.
+
+        Raises:
+            SourceError: when the source serves far fewer rows, or far more, than the total makes
+                plausible, so that a wrong total does not cost all of the patience.
         """
         # Each pass has its borders elsewhere: what an unstable order hides at one, the next shows.
         self.page_size = PAGE_SIZE - BORDERS_MOVE_BY * self.passes
         self.passes += 1
         expected = -(-total // self.page_size)
         seen: set[tuple[str, int]] = set()
+        barren, barren_allowed = 0, BARREN_PAGES + self.missing_allowed // self.page_size
         for done, page in enumerate(self._ask_pages(expected), start=1):
-            self._add(page, seen)
+            barren = 0 if self._add(page, seen) else barren + 1
+            if barren == barren_allowed:
+                raise SourceError(
+                    f"{self.url}/breweries served {barren} pages in a row without a new id, the "
+                    f"most that are read: {len(seen):,} distinct ids on {done:,} of the "
+                    f"{expected:,} pages for the {total:,} breweries of /meta. Nothing is "
+                    f"published. {WRONG_TOTAL}"
+                )
             if done % 10 == 0 or done == expected:
                 self.log.info(f"page {done} of {expected}: {len(seen):,} breweries")
         number = expected
-        fruitless = 0
+        fruitless = unexpected = 0
         while fruitless < FRUITLESS_PAGES:
+            if unexpected == UNEXPECTED_PAGES:
+                said = f"{total:,}" if self.totals else "nothing"
+                raise SourceError(
+                    f"{self.url}/breweries has no end: {len(seen):,} distinct ids where /meta says "
+                    f"{said}, and {unexpected} pages beyond that, the most that are read. Nothing "
+                    "is published. Check that BREWERY_API_URL is a brewery API."
+                )
             number += 1
+            unexpected += len(seen) >= total
             page = self._ask_page(number)
             if not page:
                 return True

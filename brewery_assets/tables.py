@@ -10,6 +10,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, StringType, StructField, StructType
 
+from brewery_assets.presentation import markdown_text
+
 
 def column(name: str, kind: DataType, description: str) -> StructField:
     """A column of a schema; the description travels as its comment."""
@@ -110,11 +112,12 @@ def small(spark: SparkSession, rows: Sequence[Mapping[str, Any]], schema: Struct
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; nulls are blank."""
-    cells = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(value) for value in row) + " |" for row in cells)
+    """A Markdown table of a header that is Markdown and rows that are not; nulls are blank."""
+    cells = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
 def _cell(value: Any) -> str:
-    shown = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-    return " ".join(shown.replace("|", r"\|").split())
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else markdown_text(str(value))

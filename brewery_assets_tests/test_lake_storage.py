@@ -1,5 +1,6 @@
 """The few operations that a lake needs do the same in a folder and in a bucket."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ def test_what_is_written_is_read(storage: Storage) -> None:
     assert not storage.exists("layer/a b/file")
     with pytest.raises(FileNotFoundError):
         storage.read("layer/a b/file")
+
+
+def test_what_a_killed_run_left_of_a_file_goes_when_the_folder_is_written_to(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    old, new = (folder / f".index.html.{name * 32}.part" for name in "ab")
+    other = folder / ".mine.part"
+    for left in (old, new, other):
+        left.write_text("half")
+    for left in (old, other):
+        os.utime(left, (0, 0))
+    Folder(str(tmp_path)).write("report/index.html", b"whole")
+    assert {path.name for path in folder.iterdir()} == {"index.html", new.name, other.name}
 
 
 def test_preparing_leaves_nothing(storage: Storage) -> None:

@@ -1,8 +1,12 @@
 """The report: what the page shows in a browser is gold, and nothing but what is published."""
 
+import base64
 import csv
+import errno
+import html
 import io
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,8 +15,11 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Browser
 
+from brewery_assets.lake import Lake
+from brewery_assets.lake_storage import Folder, Storage
 from brewery_assets.report import REPORT
 from brewery_assets.report_charts import STATES_SHOWN
+from brewery_assets.report_page import Report
 from brewery_assets_tests.browser import Shown
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import GOOD, IRELAND, OREGON, SILESIA, row
@@ -26,12 +33,27 @@ pytestmark = [
 
 GOLD, SILVER = "gold_brewery_counts", "silver_breweries"
 PHONE = {"width": 390, "height": 844}
+CSV = "brewery_counts.csv"
 
 
 def published(pipeline: Pipeline) -> Path:
     """Publishes the report; the address that stays the same."""
     pipeline.run(REPORT)
     return Path(pipeline.uri) / REPORT / "index.html"
+
+
+def csv_in(page: Path) -> bytes:
+    """The CSV of the counts that the page holds."""
+    said = page.read_text(encoding="utf-8")
+    ((content, name),) = re.findall('"data:text/csv;.*base64,(.*)" download="(.*?)"', said)
+    assert name == CSV
+    return base64.b64decode(content)
+
+
+def rows_of(content: bytes) -> list[dict[str, str | None]]:
+    """A CSV's rows; None for a blank."""
+    read = csv.DictReader(io.StringIO(content.decode()))
+    return [{name: value or None for name, value in row.items()} for row in read]
 
 
 def table_of(gold: list[dict[str, Any]]) -> list[tuple[str, str, str, int]]:
@@ -188,21 +210,141 @@ def test_a_history_is_drawn_once_there_is_one(pipeline: Pipeline, browser: Brows
 
 
 @pytest.mark.usefixtures("published")
-def test_the_csv_is_gold_and_a_snapshot_holds_what_the_address_does(pipeline: Pipeline) -> None:
-    folder = published(pipeline).parent
-    text = (folder / "brewery_counts.csv").read_text(encoding="utf-8")
-    rows = [
-        {name: value or None for name, value in row.items()}
-        for row in csv.DictReader(io.StringIO(text))
-    ]
+def test_the_csv_is_gold_and_lies_in_the_page_and_in_the_snapshot(pipeline: Pipeline) -> None:
+    page = published(pipeline)
     gold = pipeline.rows(GOLD)
-    assert rows == [{**row, "brewery_count": str(row["brewery_count"])} for row in gold]
+    assert rows_of(csv_in(page)) == [
+        {**row, "brewery_count": str(row["brewery_count"])} for row in gold
+    ]
     manifest = pipeline.newest(REPORT)
     assert manifest.rows == len(gold)
-    for file in ("index.html", "brewery_counts.csv", "breweries.png"):
-        kept = folder / f"snapshot={manifest.snapshot}" / file
-        assert kept.read_bytes() == (folder / file).read_bytes()
-    assert (folder / "breweries.png").read_bytes().startswith(b"\x89PNG")
+    kept = page.parent / f"snapshot={manifest.snapshot}"
+    assert {path.name for path in page.parent.iterdir()} == {kept.name, page.name}
+    assert (kept / page.name).read_bytes() == page.read_bytes()
+    assert (kept / CSV).read_bytes() == csv_in(page)
+    assert (kept / "breweries.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("published")
+def test_a_click_downloads_the_csv_out_of_the_page(pipeline: Pipeline, browser: Browser) -> None:
+    page = published(pipeline)
+    shown = Shown(browser, page)
+    with shown.page.expect_download() as download:
+        shown.page.get_by_role("link", name=CSV).click()
+    assert download.value.suggested_filename == CSV
+    assert download.value.path().read_bytes() == csv_in(page)
+    assert not shown.said
+    shown.close()
+
+
+class FullDisk(Folder):
+    """A folder that can be changed so many times more, and then its disk is full."""
+
+    def __init__(self, uri: str, changes: int) -> None:
+        super().__init__(uri)
+        self.changes = changes
+
+    def write(self, path: str, content: bytes) -> None:
+        self._count(path)
+        super().write(path, content)
+
+    def create(self, path: str, content: bytes) -> None:
+        self._count(path)
+        super().create(path, content)
+
+    def delete(self, path: str) -> None:
+        self._count(path)
+        super().delete(path)
+
+    def _count(self, path: str) -> None:
+        self.changes -= 1
+        if self.changes < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+
+
+class FullLake(Lake):
+    """A lake in such a folder."""
+
+    changes: int
+
+    @property
+    def storage(self) -> Storage:
+        if self._storage is None:
+            self._storage = FullDisk(self.uri, self.changes)
+        return self._storage
+
+
+def test_the_page_and_its_csv_agree_wherever_a_publication_breaks_off(pipeline: Pipeline) -> None:
+    pipeline.api.rows[:] = [OREGON]
+    pipeline.run()
+    page = published(pipeline)
+    older = page.read_bytes()
+    pipeline.api.rows[:] = [OREGON, SILESIA]
+    pipeline.run()
+    newer = published(pipeline).read_bytes()
+    kept = Path(pipeline.uri) / pipeline.newest(REPORT).folder
+    files = {path.name: path.read_bytes() for path in kept.glob("[!_]*")}
+    page.write_bytes(older)
+
+    @dg.asset(name=REPORT, io_manager_key="report_snapshots")
+    def drawn_before() -> Report:
+        return Report(files, 2)
+
+    found = []
+    for changes in range(20):
+        lake = FullLake(uri=pipeline.uri, changes=changes)
+        result = dg.materialize(
+            [drawn_before],
+            resources={**pipeline.resources(), "lake": lake},
+            instance=pipeline.instance,
+            raise_on_error=False,
+        )
+        said = html.unescape(page.read_text(encoding="utf-8"))
+        shown = [
+            (row["country_name"], row["brewery_type"], row["brewery_count"])
+            for row in rows_of(csv_in(page))
+        ]
+        assert shown == re.findall(
+            '<tr data-country=".*?"><td>(.*?)</td><td>.*?</td><td>(.*?)</td><td.*?>(.*?)</td>', said
+        )
+        assert f"Breweries: {len(shown)} in {len(shown)} countries" in said
+        found.append(page.read_bytes())
+        if result.success:
+            break
+    assert result.success
+    before = found.count(older)
+    assert before >= len(files)  # the snapshot's files come first
+    assert found == [older] * before + [newer] * (len(found) - before)
+    assert len(found) - before > 1  # the manifest comes after the page
+
+
+@pytest.mark.usefixtures("published")
+def test_copies_of_an_earlier_version_beside_the_page_are_removed(pipeline: Pipeline) -> None:
+    folder = Path(pipeline.uri) / REPORT
+    folder.mkdir()
+    for name in (CSV, "breweries.png", "note.txt"):
+        (folder / name).write_text("old")
+    published(pipeline)
+    files = {path.name for path in folder.iterdir() if path.is_file()}
+    assert files == {"index.html", "note.txt"}
+
+
+def test_a_csv_has_no_cell_that_a_spreadsheet_runs(pipeline: Pipeline, browser: Browser) -> None:
+    formula = '=HYPERLINK("http://evil.example")'
+    pipeline.api.rows[:] = [
+        OREGON,
+        {**SILESIA, "country": formula, "state_province": "\u202e@SUM(1)", "state": None},
+    ]
+    pipeline.run()
+    page = published(pipeline)
+    (risky,) = [row for row in rows_of(csv_in(page)) if row["country_name"] != "United States"]
+    assert (risky["country_name"], risky["state_name"]) == (f"'{formula}", "'@SUM(1)")
+    assert risky["brewery_count"] == "1"
+    shown = Shown(browser, page)
+    assert (formula, "@SUM(1)", "micro", 1) in shown.table()
+    assert not shown.said
+    assert not shown.asked
+    shown.close()
 
 
 @pytest.mark.usefixtures("published")
@@ -213,6 +355,8 @@ def test_the_ui_shows_a_picture_and_where_the_page_is(pipeline: Pipeline) -> Non
     assert isinstance(picture, str)
     assert picture.startswith("![breweries](data:image/png;base64,iVBOR")
     assert metadata["page"].value == f"{pipeline.uri}/{REPORT}/index.html"
+    kept = pipeline.newest(REPORT).folder
+    assert metadata[CSV].value == f"{pipeline.uri}/{kept}/{CSV}"
     assert metadata["dagster/row_count"].value == 9
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from brewery_assets.source_http import SourceError
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import OREGON, ROWS
 from brewery_assets_tests.scripted_api import (
@@ -27,7 +28,9 @@ from demo.faults import Faults
 from demo.server import DemoApi
 
 TOTAL = 11_822
-UNPUBLISHED = "Nothing is published. Whoever knows its totals to be off sets MISSING_ROWS_ALLOWED."
+UNPUBLISHED = (
+    "Nothing is published. If the source's total is known to be wrong, set MISSING_ROWS_ALLOWED."
+)
 
 
 @pytest.fixture(autouse=True)
@@ -353,6 +356,45 @@ def test_a_row_that_was_removed_and_another_added_meanwhile_leave_only_the_new_o
         reading = read(api.url)
     assert [json.loads(line) for line in reading.lines] == [kept, new]
     assert (reading.facts["verified"], reading.facts["passes"]) == (True, 2)
+
+
+def test_a_total_far_beyond_the_rows_fails_after_30_pages_without_a_new_id() -> None:
+    def far_beyond(asked: Asked) -> Reply | None:
+        return None if asked.page else Reply(b'{"total": 1000000000}')
+
+    with ScriptedApi(some(400), far_beyond) as api:
+        message = failure(api.url, pages_at_once=1)
+        assert len(api.asked) <= 1 + 2 + 30 + 1  # the next page may have been on its way
+    assert message == (
+        f"{api.url}/breweries served 30 pages in a row without a new id, the most that are read: "
+        "400 distinct ids on 32 of the 5,000,000 pages for the 1,000,000,000 breweries of /meta. "
+        f"{UNPUBLISHED}"
+    )
+
+
+def test_pages_without_a_new_id_are_read_as_far_as_their_rows_may_be_missing() -> None:
+    def beyond(asked: Asked) -> Reply | None:
+        return None if asked.page else Reply(b'{"total": 8000}')
+
+    with ScriptedApi(some(400), beyond) as api:
+        assert len(read(api.url, missing_rows_allowed=7600).lines) == 400
+
+
+@pytest.mark.parametrize("total", [3, 0, None])
+def test_a_source_without_an_end_fails_after_500_pages_beyond_its_total(total: int | None) -> None:
+    def endless(asked: Asked) -> Reply:
+        if asked.page:
+            return Reply(json.dumps([{"id": f"{asked.page}"}]).encode())
+        return Reply(b"", 404) if total is None else Reply(json.dumps({"total": total}).encode())
+
+    with ScriptedApi([], endless) as api, pytest.raises(SourceError) as raised:
+        read(api.url, patience=60)
+    pages = 500 + (total or 0)
+    assert str(raised.value) == (
+        f"{api.url}/breweries has no end: {pages} distinct ids where /meta says "
+        f"{'nothing' if total is None else total}, and 500 pages beyond that, the most that are "
+        "read. Nothing is published. Check that BREWERY_API_URL is a brewery API."
+    )
 
 
 def test_totals_as_text_are_numbers(of_1050: DemoApi) -> None:

@@ -28,7 +28,7 @@ from brewery_assets.silver import (
 from brewery_assets.source_profile import profile_of
 from brewery_assets.source_records import split_page
 from brewery_assets.spark import Spark
-from brewery_assets.tables import Table, markdown, small
+from brewery_assets.tables import Table, small
 from demo.data import load
 
 PAGE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"
@@ -39,6 +39,11 @@ the bundled real data ({rows:,} breweries of 2026-08-02), and a test compares it
 
 *Null* is the share of the real rows that have no value. A rule in bold blocks: what breaks it is
 not published. The others warn.
+
+The tables have text as the source has it, trimmed. Files and pages for people, such as
+`brewery_counts.csv` of the report, leave out control and bidi characters. A cell of a CSV file that
+begins with `=`, `+`, `-`, `@`, a tab or a carriage return has a leading apostrophe, because a
+spreadsheet would run it as a formula; numbers are as they are.
 """
 
 
@@ -100,13 +105,13 @@ def _section(
     name: str, description: str, columns: Sequence[Column], nulls: Mapping[str, float]
 ) -> str:
     rules = RULES.get(name, {})
-    rows = []
+    rows = [("column", "type", "meaning", "null", "rules"), ("---",) * 5]
     for column in columns:
         on_it = [_shown(rule, it) for rule, it in rules.items() if column.name in it.columns]
         share = _percent(nulls[column.name]) if nulls else "no rows"
         kind = f"`{column.kind}`"
         rows.append((f"`{column.name}`", kind, column.meaning, share, ", ".join(on_it)))
-    table = markdown(("column", "type", "meaning", "null", "rules"), rows)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     said = [f"- {_shown(rule, it)}: {it.description}" for rule, it in rules.items()]
     if name == SILVER.name:
         said += [f"- {spec.name}: {spec.description}" for spec in meets_expectations.check_specs]

@@ -49,6 +49,7 @@ def summary_of(lake: Lake) -> str:
             "",
             "What next:",
             "  make dev            the lineage, the checks and the runs in the Dagster UI",
+            "  make publish_report a page of the counts, with its CSV inside, in brewery_report/",
             "  make run_pipeline   the same from the live API, into the same lake",
             "  make help           the other commands; README.md has queries to start from",
         ]

@@ -1,0 +1,100 @@
+"""Text from the source in files and pages for people: shown as it reads, and never run."""
+
+import csv
+import html
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from brewery_assets.presentation import csv_cell, markdown_text, visible
+from brewery_assets.tables import markdown
+
+HOSTILE = [
+    "![](http://evil.example/x.png)",
+    "![x][y]",
+    "[Click](https://evil.example)",
+    "<img src=x onerror=alert(1)>",
+    "<https://evil.example>",
+    "a | b || c",
+    r"a \| b \\| c \ ",
+    "`code` ``` ~~~ ~~gone~~",
+    "**bold** __bold__ *em* _em_ snake_case __proto__",
+    "&lt;b&gt; &#60; AT&T R&D",
+    "# no heading",
+    "two\nlines\r\n\n| - |",
+    "$x^2$ {{ 7 * 7 }}",
+]
+ORDINARY = ["Dolnośląskie", "O'Fallon", "Smith & Sons (Pub)", "brewery_count", "-1.5 + 2 = 3!"]
+
+
+def rendered(text: str) -> tuple[str, set[str]]:
+    """The text of a table's only cell as Markdown shows it, and the tags in the table."""
+    renderer = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    page = renderer.render(markdown(("name",), [(text,)]))
+    (cell,) = re.findall("<td>(.*)</td>", page, re.DOTALL)
+    return html.unescape(cell), set(re.findall("<([a-z]+)", page))
+
+
+TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, *ORDINARY])
+def test_markdown_shows_a_text_as_it_reads(text: str) -> None:
+    assert rendered(text) == (" ".join(text.split()), TABLE)
+
+
+@given(st.text(st.sampled_from(r"ab1_*`~[]()!<>|\&#;: " + '"/.@-='), max_size=30))
+def test_no_text_is_anything_else_in_a_table_of_markdown(text: str) -> None:
+    shown, tags = rendered(f"x{text}x")
+    assert shown == " ".join(f"x{text}x".split())
+    assert tags == TABLE
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_markdown_leaves_ordinary_text_as_it_is(text: str) -> None:
+    assert markdown_text(text) == text
+
+
+@pytest.mark.parametrize("text", ["http://a.example", "www.a.example", "joe@a.example"])
+def test_no_address_becomes_a_link_by_itself(text: str) -> None:
+    escaped = markdown_text(text)
+    assert escaped != text
+    assert escaped.replace("\\", "") == text
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+@pytest.mark.parametrize("before", ["", " ", "\u200b", "\u202e", "\x00", "\ufeff"])
+def test_a_cell_of_a_csv_that_a_spreadsheet_would_run_has_an_apostrophe(
+    before: str, start: str
+) -> None:
+    cell = csv_cell(f"{before}{start}1+1")
+    assert cell.startswith("'")
+    assert cell.endswith(f"{start}1+1")
+
+
+@pytest.mark.parametrize("start", ["\t", "\r"])
+def test_so_has_one_that_begins_with_a_tab_or_a_carriage_return(start: str) -> None:
+    assert csv_cell(f"{start}text") == "' text"
+
+
+@pytest.mark.parametrize("value", ["a=1", "Baden-Württemberg", "'t IJ", "1+1", "", None, -5, -1.5])
+def test_any_other_cell_of_a_csv_is_as_it_was(value: object) -> None:
+    assert csv_cell(value) == value
+
+
+@given(st.text())
+def test_no_cell_of_a_csv_begins_as_a_formula_does(text: str) -> None:
+    written = io.StringIO()
+    csv.writer(written).writerow(["x", csv_cell(text.encode(errors="replace").decode())])
+    (row,) = csv.reader(io.StringIO(written.getvalue()))
+    assert not row[1].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert row[1].isprintable() or visible(row[1]) == row[1]
+
+
+def test_control_and_bidi_characters_are_left_out_and_breaks_are_spaces() -> None:
+    text = "a\x00b\x1b[31m\u202ec\u2066d\u200f \x7f\x85e\tf\r\ng\u2028h \u200d\U0001f37a"
+    assert visible(text) == "ab[31mcd  e f  g h \u200d\U0001f37a"
