@@ -3,6 +3,7 @@
 import hashlib
 import io
 import mimetypes
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ AT_ONCE = 10  # as many as boto3's pool has connections
 PROBE = ".probe"
 QUOTE = '"'
 TRIES = 5
+LATE = 4.0  # seconds; Sail gives up a request after two
 NOT_FOUND = ("404", "NoSuchKey")
 TAKEN = ("412", "PreconditionFailed")
 CONFLICT = ("409", "ConditionalRequestConflict")  # with a request that is still under way
@@ -213,11 +215,15 @@ class Bucket:
         )
 
     def through_outages(self, work: Callable[[], Result], writes: str | None) -> Result:
-        def clear() -> None:
-            if writes is not None:
-                self.delete_folder(writes)
+        return through_outages(work, lambda: self._cleared(writes) if writes else None)
 
-        return through_outages(work, clear)
+    def _cleared(self, path: str) -> None:
+        """Empties a folder; a write that has failed may still have requests under way."""
+        self.delete_folder(path)
+        time.sleep(LATE)
+        while self.files(path):
+            self.delete_folder(path)
+            time.sleep(LATE)
 
     def _asked(self, path: str, request: Callable[[], Result]) -> Result:
         """S3's answer; a store that has answered before is waited for."""

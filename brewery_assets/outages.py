@@ -12,7 +12,6 @@ from tenacity import (
     retry_if_exception,
     stop_after_attempt,
     wait_exponential,
-    wait_fixed,
 )
 
 from brewery_assets.lake_storage import Result
@@ -45,8 +44,7 @@ def through_outages(work: Callable[[], Result], clear: Callable[[], None]) -> Re
 
     again = Retrying(
         retry=retry_if_exception(_is_outage),
-        # At first three seconds, in which the engine's last requests come to an end.
-        wait=wait_fixed(3) + wait_exponential(multiplier=0.5, max=9),
+        wait=wait_exponential(max=12),
         stop=stop_after_attempt(TRIES),
         before_sleep=warn,
         reraise=True,
