@@ -41,7 +41,7 @@ def rows_in(lake: Lake, manifest: Manifest) -> int | None:
     """
     kinds = {file.path.rpartition(".")[2] for file in manifest.files}
     if kinds <= {"parquet"}:
-        return sum(file.metadata.num_rows for file in parquet_files(lake, manifest))
+        return sum(int(file.metadata.num_rows) for file in parquet_files(lake, manifest))
     if kinds == {"json"}:
         return sum(content.count(b"\n") for _, content in _contents(lake, manifest))
     return None

@@ -129,7 +129,7 @@ def test_layers_that_contradict_one_another_are_found(folder: Path, tmp_path: Pa
         files = now.files[:1]
         for file in now.files[1:]:
             (target / file.path).unlink()
-        facts = {"snapshot": older, "files": files, "made_from": {}}
+        facts: dict[str, object] = {"snapshot": older, "files": files, "made_from": {}}
         if content is not None:
             (target / files[0].path).write_bytes(content)
             facts |= {"files": [files[0]._replace(bytes=3, checksum=None)], "source": None}

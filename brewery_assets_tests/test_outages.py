@@ -14,6 +14,7 @@ from brewery_assets import lake_s3
 from brewery_assets.aws import Aws
 from brewery_assets.lake import Lake
 from brewery_assets.lake_s3 import Bucket, S3Error
+from brewery_assets.outages import OUTAGE
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS, Pipeline
 from demo.data import Row
@@ -62,7 +63,7 @@ def test_an_address_that_has_never_answered_is_not_waited_for(mortal_s3: S3Serve
     started = time.monotonic()
     with pytest.raises(S3Error, match="nobody answers; correct AWS_ENDPOINT_URL or try later"):
         bucket.read("gold/a")
-    assert time.monotonic() - started < lake_s3.OUTAGE / 2
+    assert time.monotonic() - started < OUTAGE / 2
 
 
 def test_what_an_engine_could_not_write_is_written_again_from_the_start(
