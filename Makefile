@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
 
-# Seven targets mean the stack while it is up, and this machine's .venv while it is not.
+# Eight targets mean the stack while it is up, and this machine's .venv while it is not.
 define in_stack_or_here
 @if deploy/stack running; then echo "In the stack:" && deploy/stack run $(1); \
 	else $(MAKE) --no-print-directory $(or $(3),$(VENV)/installed) && echo "On this machine:" && \
@@ -68,6 +68,9 @@ stop_pipeline: ## the same off
 
 status: ## what is on, how the last runs ended, the newest snapshot of each layer
 	$(call in_stack_or_here,python -m brewery_assets.operations status)
+
+verify: ## whether each snapshot's files are those of its manifest, and the layers agree
+	$(call in_stack_or_here,python -m brewery_assets.lake_verify)
 
 publish_report: ## the page of the newest counts, with its CSV inside: <lake>/brewery_report/index.html
 	$(call job_in_stack_or_here,publish_report)

@@ -98,7 +98,7 @@ def audit_of(
         lake: Lake = context.resources.lake
         draft = lake.draft(asset)
         snapshot = draft or lake.reading(asset)
-        outcomes = look(context.resources, snapshot)
+        outcomes = lake.through_outages(lambda: look(context.resources, snapshot))
         failed = [name for name in rules if rules[name].blocking and not outcomes[name].passed]
         accepted = set(failed) & set(context.resources.limits.accept_checks)
         refused = [name for name in failed if name not in accepted]

@@ -16,7 +16,7 @@ from brewery_assets.lake_manifest import Manifest
 from brewery_assets.runs import is_over
 from brewery_assets.source_reader import Reading
 from brewery_assets.spark import Spark
-from brewery_assets.tables import Table, Versions, empty, text
+from brewery_assets.tables import Look, Table, Versions, empty, text
 
 CODEC = "zstd"
 BRONZE_SCHEMA = StructType([text("line", "One record as JSON, as the API served it.")])
@@ -149,9 +149,13 @@ class ParquetSnapshots(FrameSnapshots):
         if table.partition_by:  # one file in each folder
             rows = rows.repartition(*table.partition_by)
         writer = rows.write.option("compression", CODEC).partitionBy(*table.partition_by)
-        try:
+
+        def write() -> Look:
             writer.parquet(path)
-            look = table.look(self._frame(table.schema, path))  # what is there, not what was asked
+            return table.look(self._frame(table.schema, path))  # what is there, not what was asked
+
+        try:
+            look = self.lake.through_outages(write, writes=folder)
         except PySparkException as error:  # the engine's own words do not always say where
             raise LakeError(f"{path} could not be written: {error}") from error
         shown = {

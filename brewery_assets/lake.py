@@ -7,7 +7,7 @@ A snapshot without a manifest is a draft. Its writer and the audit see it, nobod
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -15,9 +15,10 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from brewery_assets.aws import Aws
+from brewery_assets.lake_differences import difference
 from brewery_assets.lake_manifest import Manifest, folder_of, name_of, snapshot_in, time_of
 from brewery_assets.lake_retention import no_longer_kept
-from brewery_assets.lake_storage import Folder, Storage, StoredFile
+from brewery_assets.lake_storage import Folder, Result, Storage, StoredFile
 from brewery_assets.runs import is_over, lineage
 
 MANIFEST = "_manifest.json"
@@ -175,12 +176,30 @@ class Lake(dg.ConfigurableResource[None]):
 
     def _verified(self, manifest: Manifest) -> Manifest:
         """An engine reads a folder as it finds it, and an empty one as no rows."""
-        if self._data_files(manifest.folder) != manifest.files:
+        if damage := self.damage(manifest):
             raise LakeError(
                 f"{self.storage.uri(manifest.folder)}: the files are not those of its "
-                f"{MANIFEST}; put them back, or delete the {MANIFEST} to read an older snapshot"
+                f"{MANIFEST} ({damage}); put them back, or delete the {MANIFEST} to read an older "
+                "snapshot"
             )
         return manifest
+
+    def damage(self, manifest: Manifest) -> str | None:
+        """How the files differ from those of the manifest; None if they do not."""
+        found = self._data_files(manifest.folder)
+        etags = manifest.lake == self.storage.uri("")
+        if change := difference(manifest.files, found, etags=etags):
+            return change
+        served = (manifest.source or {}).get("sha256")
+        if served and self._wrote.get(manifest.layer) != manifest.snapshot:
+            for file in manifest.files:  # bronze has one
+                if self.storage.sha256(f"{manifest.folder}/{file.path}") != served:
+                    return f"{file.path} has another content than the source served"
+        return None
+
+    def through_outages(self, work: Callable[[], Result], *, writes: str | None = None) -> Result:
+        """What an engine's work returns; see `Storage.through_outages`."""
+        return self.storage.through_outages(work, writes)
 
     def _is_published(self, layer: str, snapshot: str) -> bool:
         return self.storage.exists(f"{folder_of(layer, snapshot)}/{MANIFEST}")
@@ -226,6 +245,7 @@ class Lake(dg.ConfigurableResource[None]):
         draft = Manifest(
             snapshot=snapshot,
             layer=layer,
+            lake=self.storage.uri(""),
             run_id=self._run_ids[0],
             created_at=datetime.now(timezone.utc),
             files=self._data_files(folder),
@@ -254,10 +274,10 @@ class Lake(dg.ConfigurableResource[None]):
 
     def publish(self, draft: Manifest, checks: list[dict[str, Any]]) -> Manifest:
         """Makes a draft what readers see, if its files are still what was written."""
-        if self._data_files(draft.folder) != draft.files:
+        if change := difference(draft.files, self._data_files(draft.folder)):
             raise LakeError(
-                f"{self.storage.uri(draft.folder)}: its files changed after they were written; "
-                "it stays a draft"
+                f"{self.storage.uri(draft.folder)}: its files changed after they were written "
+                f"({change}); it stays a draft"
             )
         manifest = draft.model_copy(
             update={"checks": checks, "created_at": datetime.now(timezone.utc)}

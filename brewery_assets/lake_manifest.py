@@ -18,10 +18,11 @@ class Manifest(BaseModel, frozen=True):
     Attributes:
         snapshot: its name: UTC time of the run's start and eight characters of the run's id.
         layer: the asset's name.
+        lake: the address of the lake in which it was written; a copy lies elsewhere.
         run_id: the Dagster run that wrote it.
         created_at: when it was published (of a draft: written), UTC.
         rows: records in it.
-        files: path below the snapshot and size in bytes of each file.
+        files: path below the snapshot, size in bytes and checksum of each file.
         codec: how the files are compressed.
         columns: their types by name; of bronze, the fields and their JSON types.
         made_from: for each layer it was made from, the snapshot.
@@ -44,6 +45,7 @@ class Manifest(BaseModel, frozen=True):
     noted: dict[str, Any] = {}
     checks: list[dict[str, Any]] = []
     source: dict[str, Any] | None = None
+    lake: str | None = None
 
     @property
     def folder(self) -> str:

@@ -1,8 +1,10 @@
 """A lake in a bucket of Amazon S3, or of a store that speaks its protocol."""
 
+import hashlib
 import io
 import mimetypes
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -10,23 +12,38 @@ from typing import Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    HTTPClientError,
     IncompleteReadError,
     ReadTimeoutError,
     ResponseStreamingError,
 )
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from tenacity import (
+    Retrying,
+    retry,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_fixed,
+)
 
 from brewery_assets.aws import Aws, endpoint_of, region_of, said_by, why
-from brewery_assets.lake_storage import StoredFile
+from brewery_assets.lake_storage import Result, StoredFile
+from brewery_assets.outages import OUTAGE, through_outages, warn
 from brewery_assets.settings import SettingsError
 
 AT_ONCE = 10  # as many as boto3's pool has connections
 PROBE = ".probe"
+QUOTE = '"'
 TRIES = 5
+LATE = 4.0  # seconds; Sail gives up a request after two
 NOT_FOUND = ("404", "NoSuchKey")
 TAKEN = ("412", "PreconditionFailed")
 CONFLICT = ("409", "ConditionalRequestConflict")  # with a request that is still under way
 CUT = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+UNREACHED = (BotoConnectionError, HTTPClientError, IncompleteReadError)
+CANNOT_NOW = (500, 502, 503, 504)
 
 
 class S3Error(OSError):
@@ -41,6 +58,10 @@ class ConflictError(S3Error):
     """Another request for the same key is under way: ask again."""
 
 
+class AwayError(S3Error):
+    """Nobody answers, or S3 is not able to."""
+
+
 class Bucket:
     """A lake below a prefix of a bucket; see `Storage`."""
 
@@ -48,6 +69,7 @@ class Bucket:
         self.root = uri
         self.bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self.prefix = f"{prefix.strip('/')}/".lstrip("/")
+        self._patience = 0.0  # an address where nobody has answered yet may be a wrong one
         try:
             self.client = aws.s3()
         except (BotoCoreError, ValueError) as error:  # an unknown profile, an endpoint that is none
@@ -60,6 +82,7 @@ class Bucket:
                 self._require_the_region()
             self.write(PROBE, b"")  # that it may be written shows only by trying
             self.delete(PROBE)
+            self._patience = OUTAGE
         except S3Error as error:
             raise SettingsError(f"LAKE_URI={self.root}: {error.reason}") from None
 
@@ -90,23 +113,27 @@ class Bucket:
     def files(self, path: str) -> list[StoredFile]:
         below = self._below(path)
         return sorted(
-            StoredFile(found["Key"][len(below) :], found["Size"])
+            StoredFile(
+                found["Key"][len(below) :], found["Size"], f"etag:{found['ETag'].strip(QUOTE)}"
+            )
             for page in self._listed(below)
             for found in page.get("Contents", [])
             if not found["Key"].endswith("/")  # a marker that stands for a folder
         )
 
     def exists(self, path: str) -> bool:
+        key = self.prefix + path
         try:
-            with self._explained(path):
-                self.client.head_object(Bucket=self.bucket, Key=self.prefix + path)
+            self._asked(path, lambda: self.client.head_object(Bucket=self.bucket, Key=key))
         except FileNotFoundError:
             return False
         return True
 
     def read(self, path: str) -> bytes:
-        with self._explained(path):
-            return self._whole(self.prefix + path)
+        return self._asked(path, lambda: self._whole(self.prefix + path))
+
+    def sha256(self, path: str) -> str:
+        return hashlib.sha256(self.read(path)).hexdigest()
 
     @retry(retry=retry_if_exception_type(CUT), stop=stop_after_attempt(TRIES), reraise=True)
     def _whole(self, key: str) -> bytes:
@@ -125,14 +152,16 @@ class Bucket:
             return list(pool.map(read, paths))
 
     def write(self, path: str, content: bytes) -> None:
-        with self._explained(path):  # in parts when it is large, and complete or not there
-            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"  # for browsers
-            self.client.upload_fileobj(
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"  # for browsers
+        self._asked(
+            path,
+            lambda: self.client.upload_fileobj(  # in parts when it is large; whole or not there
                 io.BytesIO(content),
                 self.bucket,
                 self.prefix + path,
                 ExtraArgs={"ContentType": kind},
-            )
+            ),
+        )
 
     @retry(
         retry=retry_if_exception_type(ConflictError),
@@ -141,19 +170,22 @@ class Bucket:
         reraise=True,
     )
     def create(self, path: str, content: bytes) -> None:
+        key = self.prefix + path
         try:
-            with self._explained(path):
-                self.client.put_object(
-                    Bucket=self.bucket, Key=self.prefix + path, Body=content, IfNoneMatch="*"
-                )
+            self._asked(
+                path,
+                lambda: self.client.put_object(
+                    Bucket=self.bucket, Key=key, Body=content, IfNoneMatch="*"
+                ),
+            )
         except FileExistsError:
             # A retry of a request whose answer was lost finds what the first one wrote.
             if self.read(path) != content:
                 raise
 
     def delete(self, path: str) -> None:
-        with self._explained(path):
-            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + path)
+        key = self.prefix + path
+        self._asked(path, lambda: self.client.delete_object(Bucket=self.bucket, Key=key))
 
     def delete_folder(self, path: str) -> None:
         for page in self._listed(self._below(path)):
@@ -163,8 +195,9 @@ class Bucket:
     def _delete(self, path: str, keys: list[str], tries: int = TRIES) -> None:
         """At most 1,000 keys; those that S3 was too busy for, again."""
         wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
-        with self._explained(path):
-            answer = self.client.delete_objects(Bucket=self.bucket, Delete=wanted)
+        answer = self._asked(
+            path, lambda: self.client.delete_objects(Bucket=self.bucket, Delete=wanted)
+        )
         if errors := answer.get("Errors"):
             if tries == 1:
                 first = errors[0]
@@ -174,12 +207,39 @@ class Bucket:
     def _below(self, path: str) -> str:
         return f"{self.prefix}{path}/" if path else self.prefix
 
-    def _listed(self, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix, **options
+    def _listed(self, prefix: str, **options: Any) -> list[dict[str, Any]]:
+        pages = self.client.get_paginator("list_objects_v2")
+        return self._asked(
+            prefix.removeprefix(self.prefix),
+            lambda: list(pages.paginate(Bucket=self.bucket, Prefix=prefix, **options)),
         )
-        with self._explained(prefix.removeprefix(self.prefix)):
-            yield from pages
+
+    def through_outages(self, work: Callable[[], Result], writes: str | None) -> Result:
+        return through_outages(work, lambda: self._cleared(writes) if writes else None)
+
+    def _cleared(self, path: str) -> None:
+        """Empties a folder; a write that has failed may still have requests under way."""
+        self.delete_folder(path)
+        time.sleep(LATE)
+        while self.files(path):
+            self.delete_folder(path)
+            time.sleep(LATE)
+
+    def _asked(self, path: str, request: Callable[[], Result]) -> Result:
+        """S3's answer; a store that has answered before is waited for."""
+
+        def ask() -> Result:
+            with self._explained(path):
+                return request()
+
+        again = Retrying(
+            retry=retry_if_exception_type(AwayError),
+            wait=wait_exponential(multiplier=0.25, max=10),
+            stop=stop_after_delay(self._patience),
+            before_sleep=warn,
+            reraise=True,
+        )
+        return again(ask)
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
@@ -193,4 +253,12 @@ class Bucket:
                 raise FileExistsError(self.uri(path)) from None
             if code in CONFLICT:
                 raise ConflictError(self.uri(path), why(error)) from None
+            if _is_away(error):
+                raise AwayError(self.uri(path), why(error)) from None
             raise S3Error(self.uri(path), why(error)) from None
+
+
+def _is_away(error: Exception) -> bool:
+    answer = getattr(error, "response", None) or {}
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return isinstance(error, UNREACHED) or status in CANNOT_NOW

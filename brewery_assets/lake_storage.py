@@ -1,26 +1,38 @@
 """Where files lie: the few operations that a lake needs of a folder or of an object store."""
 
+import hashlib
 import os
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from brewery_assets.settings import SettingsError
 
 PART = ".{name}.{id}.part"
 PARTS_KEPT = 3600.0  # seconds; no write takes as long, so an older part is of a killed run
+CHUNK = 2**20
+Result = TypeVar("Result")
+Version = tuple[int, int, int, int]
 
 
 class StoredFile(NamedTuple):
-    """A file: its path relative to what was listed, and its size in bytes."""
+    """A file of a listing.
+
+    Attributes:
+        path: relative to what was listed.
+        bytes: its size.
+        checksum: of its content: `sha256:…` in a folder, `etag:…` in a bucket; None in the
+            manifests of older versions.
+    """
 
     path: str
     bytes: int
+    checksum: str | None = None
 
 
 class Storage(Protocol):
@@ -39,7 +51,7 @@ class Storage(Protocol):
         ...
 
     def files(self, path: str) -> list[StoredFile]:
-        """Every file below, at any depth, sorted by path."""
+        """Every file below, at any depth, sorted by path, with its checksum."""
         ...
 
     def exists(self, path: str) -> bool:
@@ -52,6 +64,10 @@ class Storage(Protocol):
 
     def read_each(self, paths: Sequence[str]) -> list[bytes | None]:
         """The content of each file, None for one that does not exist."""
+        ...
+
+    def sha256(self, path: str) -> str:
+        """Of the file's content, in hexadecimal; FileNotFoundError when there is none."""
         ...
 
     def write(self, path: str, content: bytes) -> None:
@@ -70,12 +86,24 @@ class Storage(Protocol):
         """The folder with all below it; nothing when there is none."""
         ...
 
+    def through_outages(self, work: Callable[[], Result], writes: str | None) -> Result:
+        """What the work returns, which an engine does on this storage.
+
+        If the storage was away meanwhile, the work is done again.
+
+        Args:
+            work: reads or writes as a whole, so that it may be done again.
+            writes: the folder that it fills; it is deleted before the work is done again.
+        """
+        ...
+
 
 class Folder:
     """A lake in a folder of a file system."""
 
     def __init__(self, uri: str) -> None:
         self.root = Path(uri).expanduser().resolve()
+        self._sums: dict[Path, tuple[Version, str]] = {}
 
     def prepare(self) -> None:
         try:
@@ -104,7 +132,9 @@ class Folder:
     def files(self, path: str) -> list[StoredFile]:
         base = self.root / path
         return sorted(
-            StoredFile(file.relative_to(base).as_posix(), file.stat().st_size)
+            StoredFile(
+                file.relative_to(base).as_posix(), file.stat().st_size, f"sha256:{self._sum(file)}"
+            )
             for file in base.rglob("*")
             if file.is_file()
         )
@@ -117,6 +147,19 @@ class Folder:
 
     def read_each(self, paths: Sequence[str]) -> list[bytes | None]:
         return [self.read(path) if self.exists(path) else None for path in paths]
+
+    def sha256(self, path: str) -> str:
+        return self._sum(self.root / path)
+
+    def _sum(self, file: Path) -> str:
+        """A file is read once, and again only if it is another one since."""
+        found = file.stat()
+        # The time of the last change of a file's status is one that nobody can set.
+        version = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        known = self._sums.get(file)
+        if known is None or known[0] != version:
+            known = self._sums[file] = version, _sha256(file)
+        return known[1]
 
     def write(self, path: str, content: bytes) -> None:
         self._written_aside(path, content).replace(self.root / path)
@@ -142,6 +185,13 @@ class Folder:
         with suppress(FileNotFoundError):
             shutil.rmtree(self.root / path)
 
+    def through_outages(
+        self,
+        work: Callable[[], Result],
+        writes: str | None,  # noqa: ARG002  # a folder is never away
+    ) -> Result:
+        return work()
+
     def _written_aside(self, path: str, content: bytes) -> Path:
         """A hidden file beside the real one, on the disk itself before it gets its name."""
         target = self.root / path
@@ -161,3 +211,11 @@ def _sweep_parts(folder: Path) -> None:
         with suppress(OSError):  # another run has deleted it, or it is not ours
             if part.stat().st_mtime < time.time() - PARTS_KEPT:
                 part.unlink()
+
+
+def _sha256(file: Path) -> str:
+    found = hashlib.sha256()
+    with file.open("rb", buffering=0) as content:
+        while chunk := content.read(CHUNK):
+            found.update(chunk)
+    return found.hexdigest()

@@ -5,6 +5,7 @@ from pyspark.sql import DataFrame
 
 from brewery_assets.changes import CHANGES
 from brewery_assets.gold import GOLD
+from brewery_assets.lake import Lake
 from brewery_assets.report_facts import facts_of
 from brewery_assets.report_page import Report, report_of
 from brewery_assets.silver import SILVER
@@ -29,5 +30,6 @@ def brewery_report(
     silver_breweries: DataFrame,
 ) -> Report:
     """One page of the newest published counts, at the same address every time."""
-    facts = facts_of(context.resources.lake, gold_brewery_counts, silver_breweries)
+    lake: Lake = context.resources.lake
+    facts = lake.through_outages(lambda: facts_of(lake, gold_brewery_counts, silver_breweries))
     return report_of(facts)

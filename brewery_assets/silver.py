@@ -7,6 +7,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 
+from brewery_assets.lake import Lake
 from brewery_assets.places import Place, Spelling, conform
 from brewery_assets.tables import Look, Table, column, empty, markdown, small, text
 
@@ -282,11 +283,11 @@ def _out(table: Table, description: str, kind: str) -> dg.AssetOut:
     },
 )
 def silver_and_rejected_breweries(
-    bronze_breweries: DataFrame,
+    bronze_breweries: DataFrame, lake: dg.ResourceParam[Lake]
 ) -> Iterator[dg.Output[DataFrame]]:
     """Every line of bronze, as a brewery or as a rejected line."""
     parsed = parse(bronze_breweries)
-    found = spellings(bronze_breweries).collect()
+    found = lake.through_outages(spellings(bronze_breweries).collect)
     places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
     session = parsed.sparkSession
     yield dg.Output(

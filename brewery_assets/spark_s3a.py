@@ -57,6 +57,13 @@ FEWER_REQUESTS = {
     "spark.sql.sources.useListFilesFileSystemList": "s3a,s3",
 }
 
+# The pauses double from half a second, each half as long or half again (HADOOP-16499). Eight of
+# them are 127 s, and at least a minute; the default, seven, may be half of that.
+PATIENCE = {
+    "spark.hadoop.fs.s3a.retry.limit": "8",
+    "spark.hadoop.fs.s3a.retry.interval": "500ms",
+}
+
 
 def settings(aws: Mapping[str, str]) -> dict[str, str]:
     """Spark's settings for a place; credentials stay in the environment, where S3A finds them.
@@ -64,7 +71,7 @@ def settings(aws: Mapping[str, str]) -> dict[str, str]:
     Args:
         aws: as `Aws.engine_settings` gives it.
     """
-    found = {**JARS, **COMMITTER, **FEWER_REQUESTS}
+    found = {**JARS, **COMMITTER, **FEWER_REQUESTS, **PATIENCE}
     if region := aws.get("AWS_REGION"):
         found["spark.hadoop.fs.s3a.endpoint.region"] = region
     if endpoint := aws.get("AWS_ENDPOINT_URL"):

@@ -1,10 +1,12 @@
 """Snapshots: drafts that nobody reads, publications that nothing overwrites, and what is kept."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
@@ -113,7 +115,7 @@ def test_a_draft_is_not_read_and_a_publication_is(
     assert newest is not None
     assert newest.snapshot == draft.snapshot
     assert newest.checks == [{"name": "counts_add_up", "passed": True}]
-    assert [tuple(file) for file in newest.files] == [("a.parquet", 4)]
+    assert [(file.path, file.bytes) for file in newest.files] == [("a.parquet", 4)]
     assert not (folder / draft.folder / "_draft.json").exists()
 
 
@@ -137,7 +139,7 @@ def test_a_retried_step_first_clears_its_own_draft(
     assert [file.path for file in manifest.files] == ["a.parquet"]
 
 
-@pytest.mark.parametrize("change", ["add", "shorten", "delete"])
+@pytest.mark.parametrize("change", ["add", "shorten", "delete", "replace"])
 def test_files_that_changed_after_writing_are_not_published(
     folder: Path, instance: dg.DagsterInstance, change: str
 ) -> None:
@@ -148,6 +150,8 @@ def test_files_that_changed_after_writing_are_not_published(
         file.with_name("b.parquet").write_bytes(b"more")
     elif change == "shorten":
         file.write_bytes(b"row")
+    elif change == "replace":
+        file.write_bytes(b"ROWS")
     else:
         file.unlink()
     with pytest.raises(LakeError, match="changed after they were written"):
@@ -164,6 +168,48 @@ def test_a_published_snapshot_that_lost_a_file_is_refused_not_read_as_fewer_rows
     for _ in range(2):  # a retried step asks again
         with pytest.raises(LakeError, match=r"the files are not those of its _manifest\.json"):
             lake.reading("gold")
+
+
+def test_a_published_file_whose_content_changed_is_refused_at_the_same_size_and_time(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    lake = lake_of(folder, instance)
+    manifest = publish(lake)
+    file = folder / manifest.folder / "a.parquet"
+    before = file.stat()
+    file.write_bytes(b"ROWS")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for reader in (lake, Lake(uri=str(folder))):
+        with pytest.raises(
+            LakeError,
+            match=r"not those of its _manifest\.json \(a\.parquet has another content\); put them",
+        ):
+            reader.reading("gold")
+
+
+def test_an_older_manifest_without_checksums_is_read(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    manifest = publish(lake_of(folder, instance))
+    path = folder / manifest.folder / "_manifest.json"
+    said = json.loads(path.read_text())
+    said["files"] = [file[:2] for file in said["files"]]
+    del said["lake"]
+    path.write_text(json.dumps(said))
+    assert Lake(uri=str(folder)).reading("gold").files == [("a.parquet", 4, None)]
+
+
+def test_a_bronze_is_compared_with_what_the_source_served_whatever_its_manifest_lacks(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    served = sha256(b"rows").hexdigest()
+    manifest = publish(lake_of(folder, instance), "bronze", source={"sha256": served})
+    path = folder / manifest.folder / "_manifest.json"
+    path.write_text(path.read_text().replace(f"sha256:{served}", "another:kind"))
+    assert Lake(uri=str(folder)).reading("bronze").rows == 1
+    (folder / manifest.folder / "a.parquet").write_bytes(b"ROWS")
+    with pytest.raises(LakeError, match=r"a\.parquet has another content than the source served"):
+        Lake(uri=str(folder)).reading("bronze")
 
 
 def test_what_engines_leave_beside_the_data_is_not_data(
@@ -354,7 +400,8 @@ def test_a_manifest_is_readable_json_with_all_that_the_contract_names(
     assert said["layer"] == "gold"
     assert said["run_id"] == RUN
     assert said["rows"] == 1
-    assert said["files"] == [["a.parquet", 4]]
+    assert said["files"] == [["a.parquet", 4, f"sha256:{sha256(b'rows').hexdigest()}"]]
+    assert said["lake"] == str(folder)
     assert said["codec"] == "zstd"
     assert said["made_from"] == {"silver": "x"}
     assert datetime.fromisoformat(said["created_at"].replace("Z", "+00:00")).tzinfo

@@ -1,6 +1,7 @@
 """The few operations that a lake needs do the same in a folder and in a bucket."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,22 @@ def test_files_are_listed_at_any_depth_and_folders_only_directly_below(storage: 
     assert storage.folders("gold") == ["b"]
     assert storage.folders("gold/a") == []
     assert storage.folders("silver") == []
-    assert [tuple(file) for file in storage.files("gold")] == [("a", 6), ("b/2", 8), ("b/c/3", 10)]
+    found = [(file.path, file.bytes) for file in storage.files("gold")]
+    assert found == [("a", 6), ("b/2", 8), ("b/c/3", 10)]
     assert storage.files("silver") == []
+
+
+def test_a_file_with_another_content_of_the_same_size_has_another_checksum(
+    storage: Storage,
+) -> None:
+    storage.write("gold/a", b"one")
+    storage.write("gold/b", b"one")
+    one, same = storage.files("gold")
+    assert one.checksum == same.checksum
+    assert storage.sha256("gold/a") == sha256(b"one").hexdigest()
+    storage.write("gold/a", b"two")
+    assert storage.files("gold")[0].checksum != one.checksum
+    assert storage.sha256("gold/a") == sha256(b"two").hexdigest()
 
 
 def test_many_are_read_at_once_in_order(storage: Storage) -> None:

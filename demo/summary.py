@@ -5,12 +5,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from brewery_assets.gold import GOLD
 from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
+from brewery_assets.lake_rows import parquet_files, table_of
 from brewery_assets.operations import LAYERS, layer_line
 
 PLACES = 10
@@ -22,12 +20,8 @@ def summary_of(lake: Lake) -> str:
     places: Counter[str] = Counter()
     types: Counter[str] = Counter()
     gold = newest[GOLD.name]
-    for file in gold.files:
-        content = pa.BufferReader(lake.storage.read(f"{gold.folder}/{file.path}"))
-        # In this thread alone: one of Arrow's that lets go of Python's bytes when Python is just
-        # ending brings the process down.
-        table = pq.ParquetFile(content, pre_buffer=False).read(use_threads=False)
-        for row in table.to_pylist():
+    for file in parquet_files(lake, gold):
+        for row in table_of(file).to_pylist():
             place = f"{row['country_name'] or 'no country'} / {row['state_name'] or 'no state'}"
             places[place] += row["brewery_count"]
             types[row["brewery_type"]] += row["brewery_count"]
