@@ -1,11 +1,13 @@
 """Where files lie: the few operations that a lake needs of a folder or of an object store."""
 
+import errno
 import os
 import shutil
 import tempfile
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -30,12 +32,24 @@ class Storage(Protocol):
         """The path as an engine and a person take it."""
         ...
 
+    def free(self) -> int | None:
+        """Bytes that are free; None where there is no such limit."""
+        ...
+
     def folders(self, path: str) -> list[str]:
-        """The names of the folders directly below, sorted; none when there is no such path."""
+        """The names of the folders directly below, sorted; none when there is no such path.
+
+        Raises:
+            NotADirectoryError: the path is a file, where that leaves no room for a folder.
+        """
         ...
 
     def files(self, path: str) -> list[StoredFile]:
         """Every file below, at any depth, sorted by path."""
+        ...
+
+    def last_change(self, path: str) -> datetime | None:
+        """When the newest file below was written, UTC; None when there is none."""
         ...
 
     def exists(self, path: str) -> bool:
@@ -67,6 +81,24 @@ class Storage(Protocol):
         ...
 
 
+def is_full(error: Exception) -> bool:
+    """Whether a disk or a quota is full, in Python's words or in an engine's."""
+    full = os.strerror(errno.ENOSPC)
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or full in str(error)
+
+
+def difference(listed: Sequence[StoredFile], found: Sequence[StoredFile]) -> str:
+    """The first file that is not as it was listed, and why: for two lists that differ."""
+    then = {file.path: file.bytes for file in listed}
+    now = {file.path: file.bytes for file in found}
+    path = min(path for path in {*then, *now} if then.get(path) != now.get(path))
+    if path not in now:
+        return f"{path} is missing"
+    if path not in then:
+        return f"{path} is not in it"
+    return f"{path} has {now[path]:,} bytes in place of {then[path]:,}"
+
+
 class Folder:
     """A lake in a folder of a file system."""
 
@@ -87,10 +119,13 @@ class Folder:
     def uri(self, path: str) -> str:
         return str(self.root / path)
 
+    def free(self) -> int | None:
+        return shutil.disk_usage(self.root).free
+
     def folders(self, path: str) -> list[str]:
         try:
             return sorted(entry.name for entry in (self.root / path).iterdir() if entry.is_dir())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
         except PermissionError:
             if self.root / path == self.root:
@@ -105,6 +140,13 @@ class Folder:
             if file.is_file()
         )
 
+    def last_change(self, path: str) -> datetime | None:
+        folder = self.root / path
+        if not folder.exists():
+            return None
+        newest = max(entry.stat().st_mtime for entry in (folder, *folder.rglob("*")))
+        return datetime.fromtimestamp(newest, timezone.utc)
+
     def exists(self, path: str) -> bool:
         return (self.root / path).is_file()
 
@@ -115,7 +157,12 @@ class Folder:
         return [self.read(path) if self.exists(path) else None for path in paths]
 
     def write(self, path: str, content: bytes) -> None:
-        self._written_aside(path, content).replace(self.root / path)
+        aside = self._written_aside(path, content)
+        try:
+            aside.replace(self.root / path)
+        except OSError:
+            aside.unlink()
+            raise
 
     def create(self, path: str, content: bytes) -> None:
         aside = self._written_aside(path, content)
@@ -124,10 +171,7 @@ class Folder:
         except FileExistsError:
             raise
         except OSError:  # a file system without hard links, such as exFAT
-            with (self.root / path).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(self.root / path, content)
         finally:
             aside.unlink()
 
@@ -143,8 +187,17 @@ class Folder:
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-        with aside.open("xb") as file:
+        _write_new(aside, content)
+        return aside
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """A file that is whole and on the disk itself, or not there."""
+    with path.open("xb") as file:
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        return aside
+        except OSError:
+            path.unlink()
+            raise
