@@ -70,11 +70,12 @@ def test_a_damaged_manifest_that_is_asked_for_is_an_error_with_its_path(
     spoil(manifest, damage)
     lake = Lake(uri=str(folder))
     message = rf"^{re.escape(str(manifest))} is damaged: .*{why}.*; put back .* delete it"
-    for ask in (
+    asks: list[Callable[[], object]] = [
         lambda: lake.newest("gold"),
         lambda: lake.reading("gold"),
         lambda: lake.manifest("gold", "20260102T000000Z-00000002"),
-    ):
+    ]
+    for ask in asks:
         with pytest.raises(LakeError, match=message):
             ask()
     manifest.unlink()  # as the error says
