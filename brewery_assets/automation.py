@@ -62,7 +62,7 @@ def gold_updated(context: dg.SensorEvaluationContext, lake: Lake) -> dg.RunReque
     It looks at what is published, not at what was materialized: Dagster logs that before the
     audit, and knows nothing of a run under another DAGSTER_HOME.
     """
-    gold, report = lake.newest(GOLD.name), lake.newest(REPORT)
+    gold, report = lake.newest(GOLD.name), next(lake.undamaged(REPORT), None)
     if gold is None:
         return dg.SkipReason(f"{lake.uri} has no published {GOLD.name} yet")
     if report and report.made_from.get(GOLD.name) == gold.snapshot:

@@ -52,19 +52,19 @@ class SnapshotIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         name = context.asset_key.path[-1]
-        folder = self.lake.begin(name)
-        started = time.monotonic()
-        written = self.write(name, folder, obj)
-        seconds = time.monotonic() - started
-        made_from = {of: self.lake.reading(of).snapshot for of in self.origins(context)}
-        compared = self.lake.compared(name)
-        draft = self.lake.stage(
-            folder,
-            made_from=made_from,
-            compared_with=compared,
-            noted={name: value.value for name, value in context.output_metadata.items()},
-            **written.facts,
-        )
+        with self.lake.writing(name) as folder:
+            started = time.monotonic()
+            written = self.write(name, folder, obj)
+            seconds = time.monotonic() - started
+            made_from = {of: self.lake.reading(of).snapshot for of in self.origins(context)}
+            compared = self.lake.compared(name)
+            draft = self.lake.stage(
+                folder,
+                made_from=made_from,
+                compared_with=compared,
+                noted={name: value.value for name, value in context.output_metadata.items()},
+                **written.facts,
+            )
         context.add_output_metadata(
             {
                 "dagster/row_count": draft.rows,

@@ -8,21 +8,31 @@ A snapshot without a manifest is a draft. Its writer and the audit see it, nobod
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, ValidationError
 
 from brewery_assets.aws import Aws
 from brewery_assets.lake_differences import difference
-from brewery_assets.lake_manifest import Manifest, folder_of, name_of, snapshot_in, time_of
-from brewery_assets.lake_retention import no_longer_kept
-from brewery_assets.lake_storage import Folder, Result, Storage, StoredFile
+from brewery_assets.lake_manifest import (
+    Manifest,
+    folder_of,
+    name_of,
+    snapshot_in,
+    time_of,
+    why_damaged,
+)
+from brewery_assets.lake_retention import no_longer_kept, old_drafts
+from brewery_assets.lake_storage import Folder, Result, Storage, StoredFile, is_full
 from brewery_assets.runs import is_over, lineage
 
 MANIFEST = "_manifest.json"
 DRAFT = "_draft.json"
+FIRST_RUN = 10_000_000  # bytes of all layers and the report, for the 11,822 breweries of 2026
 
 
 class LakeError(Exception):
@@ -43,6 +53,7 @@ class Lake(dg.ConfigurableResource[None]):
     _name: str | None = PrivateAttr(default=None)
     _since: dict[tuple[str, str], Manifest | None] = PrivateAttr(default_factory=dict)
     _known: dict[str, Manifest] = PrivateAttr(default_factory=dict)
+    _warned: set[str] = PrivateAttr(default_factory=set)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""
@@ -73,8 +84,15 @@ class Lake(dg.ConfigurableResource[None]):
         return self.storage.folders("")
 
     def snapshots(self, layer: str) -> list[str]:
-        """The names of all snapshots of a layer, drafts too, newest first."""
-        found = (snapshot_in(name) for name in self.storage.folders(layer))
+        """The names of all snapshots of a layer, drafts too, newest first.
+
+        Raises:
+            LakeError: a file lies where the layer's folder should be.
+        """
+        try:
+            found = [snapshot_in(name) for name in self.storage.folders(layer)]
+        except NotADirectoryError:
+            raise self._in_the_way(layer) from None
         return sorted(filter(None, found), reverse=True)
 
     def published(self, layer: str) -> Iterator[str]:
@@ -82,7 +100,7 @@ class Lake(dg.ConfigurableResource[None]):
         return (name for name in self.snapshots(layer) if self._is_published(layer, name))
 
     def manifest(self, layer: str, snapshot: str) -> Manifest:
-        """What a published snapshot is; LakeError when there is no such snapshot."""
+        """What a published snapshot is; LakeError when there is none or its manifest is damaged."""
         try:
             content = self.storage.read(f"{folder_of(layer, snapshot)}/{MANIFEST}")
         except FileNotFoundError:
@@ -90,19 +108,25 @@ class Lake(dg.ConfigurableResource[None]):
             raise LakeError(
                 f"{self.uri}: {layer} has no published snapshot {snapshot!r}; the newest: {newest}"
             ) from None
-        return Manifest.model_validate_json(content)
+        return self._parsed(layer, snapshot, content)
 
     def survey(self, layer: str) -> dict[str, Manifest | None]:
         """All snapshots of a layer, newest first; None for a draft.
 
-        Each manifest is read once, for none changes.
+        Each manifest is read once, for none changes. One that is damaged is left out with a
+        warning: it is neither published nor a draft.
         """
         folders = {name: folder_of(layer, name) for name in self.snapshots(layer)}
-        unread = [folder for folder in folders.values() if folder not in self._known]
-        found = self.storage.read_each([f"{folder}/{MANIFEST}" for folder in unread])
-        for folder, content in zip(unread, found, strict=True):
-            if content is not None:
-                self._known[folder] = Manifest.model_validate_json(content)
+        unread = [name for name, folder in folders.items() if folder not in self._known]
+        found = self.storage.read_each([f"{folders[name]}/{MANIFEST}" for name in unread])
+        for name, content in zip(unread, found, strict=True):
+            if content is None:
+                continue
+            try:
+                self._known[folders[name]] = self._parsed(layer, name, content)
+            except LakeError as error:
+                self._leave_out(error)
+                del folders[name]
         return {name: self._known.get(folder) for name, folder in folders.items()}
 
     def manifests(self, layer: str) -> list[Manifest]:
@@ -115,8 +139,55 @@ class Lake(dg.ConfigurableResource[None]):
 
     def previous(self, manifest: Manifest) -> Manifest | None:
         """The newest snapshot that was published before this one, draft or not."""
-        older = (name for name in self.published(manifest.layer) if name < manifest.snapshot)
-        return next((self.manifest(manifest.layer, name) for name in older), None)
+        return next(self.undamaged(manifest.layer, before=manifest.snapshot), None)
+
+    def undamaged(self, layer: str, before: str = "") -> Iterator[Manifest]:
+        """The published snapshots of a layer, newest first, each read when it is asked for.
+
+        A damaged manifest is left out with a warning.
+
+        Args:
+            layer: its name.
+            before: only those with an earlier name.
+        """
+        for name in self.published(layer):
+            if (not before or name < before) and (found := self._undamaged(layer, name)):
+                yield found
+
+    def _undamaged(self, layer: str, snapshot: str) -> Manifest | None:
+        try:
+            return self.manifest(layer, snapshot)
+        except LakeError as error:
+            self._leave_out(error)
+            return None
+
+    def _leave_out(self, error: LakeError) -> None:
+        """Warns once: a run meets the same manifest many times."""
+        if str(error) not in self._warned:
+            self._warned.add(str(error))
+            dg.get_dagster_logger().warning(f"left out: {error}")
+
+    def _parsed(self, layer: str, snapshot: str, content: bytes, file: str = MANIFEST) -> Manifest:
+        """The manifest in a file, if it is that of the place where the file lies."""
+        folder = folder_of(layer, snapshot)
+        try:
+            manifest = Manifest.model_validate_json(content)
+        except ValidationError as error:
+            wrong = why_damaged(error)
+        else:
+            if manifest.folder == folder:
+                return manifest
+            wrong = f"it is the manifest of {manifest.folder}"
+        raise LakeError(
+            f"{self.storage.uri(folder)}/{file} is damaged: {wrong}; put back a copy of it, "
+            "or delete it to read an older snapshot"
+        )
+
+    def _in_the_way(self, layer: str) -> LakeError:
+        return LakeError(
+            f"{self.storage.uri(layer)} is a file where the folder of a layer should be; "
+            "move it away and run again"
+        )
 
     def reading(self, layer: str, snapshot: str | None = None) -> Manifest:
         """The snapshot that this run reads: the named one, its own, or the newest published.
@@ -145,10 +216,14 @@ class Lake(dg.ConfigurableResource[None]):
 
     def _chosen_since(self, layer: str, reader: str) -> Manifest | None:
         now = self.reading(layer)
-        for name in self.published(reader):
-            compared = self.manifest(reader, name).made_from.get(layer, "")
-            if compared < now.snapshot and self._is_published(layer, compared):
-                return self._verified(self.manifest(layer, compared))
+        for manifest in self.undamaged(reader):
+            compared = manifest.made_from.get(layer, "")
+            if (
+                compared < now.snapshot
+                and self._is_published(layer, compared)
+                and (older := self._undamaged(layer, compared))
+            ):
+                return self._verified(older)
         previous = self.previous(now)
         return previous and self._verified(previous)
 
@@ -178,9 +253,9 @@ class Lake(dg.ConfigurableResource[None]):
         """An engine reads a folder as it finds it, and an empty one as no rows."""
         if damage := self.damage(manifest):
             raise LakeError(
-                f"{self.storage.uri(manifest.folder)}: the files are not those of its "
-                f"{MANIFEST} ({damage}); put them back, or delete the {MANIFEST} to read an older "
-                "snapshot"
+                f"{self.storage.uri(manifest.folder)}: the files are not those of its {MANIFEST}: "
+                f"{damage}; put back what the {MANIFEST} lists and move away what it does not, or "
+                "delete it to read an older snapshot"
             )
         return manifest
 
@@ -223,22 +298,62 @@ class Lake(dg.ConfigurableResource[None]):
     def begin(self, layer: str) -> str:
         """The empty folder for this run's snapshot of a layer, relative to the lake.
 
-        What an earlier try of the same run left there is deleted.
+        What an earlier try of the same run left there is deleted; so are, at a run's first
+        layer, old drafts of all layers: a disk that they fill has no room for this run.
         """
         self._reading.pop(layer, None)
-        self._name = self._name or self._own_name()
+        if self._name is None:
+            self._name = self._own_name()
+            self._sweep_drafts()
         self._wrote[layer] = self._name
         folder = folder_of(layer, self._name)
         if self.storage.exists(f"{folder}/{MANIFEST}"):
             raise LakeError(f"{self.storage.uri(folder)} is published and stays as it is")
-        self.storage.delete_folder(folder)
+        try:
+            self.storage.delete_folder(folder)
+        except NotADirectoryError:
+            raise self._in_the_way(layer) from None
         return folder
+
+    @contextmanager
+    def writing(self, layer: str) -> Iterator[str]:
+        """The folder that `begin` gives, deleted again when what is done meanwhile fails.
+
+        Raises:
+            LakeError: the disk is full; how much is free, and how much a run takes.
+        """
+        folder = self.begin(layer)
+        with self._full_disk_explained():
+            try:
+                yield folder
+            except Exception:
+                try:
+                    self.storage.delete_folder(folder)
+                except OSError as error:  # the error that brought us here matters more
+                    dg.get_dagster_logger().warning(f"{layer}: {folder} stays: {error}")
+                raise
+
+    @contextmanager
+    def _full_disk_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            free = self.storage.free() if is_full(error) else None
+            if free is None:
+                raise
+            newest = (next(self.undamaged(layer), None) for layer in self.layers())
+            takes = sum(manifest.bytes for manifest in newest if manifest) or FIRST_RUN
+            raise LakeError(
+                f"{self.storage.uri('')}: no space left on the disk. {free / 1e6:,.1f} MB are "
+                f"free there, and a run takes about {takes / 1e6:,.1f} MB; make room, or lower "
+                "SNAPSHOTS_KEPT, and run again"
+            ) from error
 
     def stage(self, folder: str, **facts: Any) -> Manifest:
         """Notes what was written, as a draft: a manifest under another name.
 
         Args:
-            folder: as `begin` gave it.
+            folder: as `writing` gave it.
             **facts: the manifest's rows, codec, made_from and source.
         """
         layer, _, snapshot = folder.partition("/snapshot=")
@@ -270,7 +385,7 @@ class Lake(dg.ConfigurableResource[None]):
             content = self.storage.read(f"{folder_of(layer, snapshot)}/{DRAFT}")
         except FileNotFoundError:
             return None
-        return Manifest.model_validate_json(content)
+        return self._parsed(layer, snapshot, content, DRAFT)
 
     def publish(self, draft: Manifest, checks: list[dict[str, Any]]) -> Manifest:
         """Makes a draft what readers see, if its files are still what was written."""
@@ -283,7 +398,8 @@ class Lake(dg.ConfigurableResource[None]):
             update={"checks": checks, "created_at": datetime.now(timezone.utc)}
         )
         content = manifest.model_dump_json(indent=1).encode()
-        self.storage.create(f"{draft.folder}/{MANIFEST}", content)
+        with self._full_disk_explained():
+            self.storage.create(f"{draft.folder}/{MANIFEST}", content)
         try:
             self.storage.delete(f"{draft.folder}/{DRAFT}")
         except OSError as error:  # nobody looks at it any more
@@ -305,11 +421,20 @@ class Lake(dg.ConfigurableResource[None]):
         return name_of(start, self._run_ids[0])
 
     def _sweep(self, layer: str) -> None:
-        """Deletes what is no longer kept; that it cannot is no reason to fail a good run."""
+        """Deletes the published snapshots that are no longer kept."""
         now = datetime.now(timezone.utc)
+        self._delete(layer, partial(no_longer_kept, self, layer, self.snapshots_kept, now))
+
+    def _sweep_drafts(self) -> None:
+        now = datetime.now(timezone.utc)
+        for layer in self.layers():
+            self._delete(layer, partial(old_drafts, self, layer, now))
+
+    def _delete(self, layer: str, may_go: Callable[[], list[str]]) -> None:
+        """Deletes snapshots; that it cannot is no reason to fail a good run."""
         log = dg.get_dagster_logger()
         try:
-            going = no_longer_kept(self, layer, self.snapshots_kept, now)
+            going = may_go()
         except Exception as error:
             log.warning(f"{layer}: cannot tell which snapshots may go: {error}")
             return
@@ -320,3 +445,7 @@ class Lake(dg.ConfigurableResource[None]):
                 self.storage.delete_folder(folder)
             except OSError as error:
                 log.warning(f"{layer}: {snapshot} could not be deleted: {error}")
+
+    def last_change(self, layer: str, snapshot: str) -> datetime | None:
+        """When the newest file of a snapshot was written; None when there is no file."""
+        return self.storage.last_change(folder_of(layer, snapshot))

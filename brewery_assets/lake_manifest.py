@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from brewery_assets.lake_storage import StoredFile
 
@@ -35,7 +35,7 @@ class Manifest(BaseModel, frozen=True):
     snapshot: str
     layer: str
     run_id: str
-    created_at: datetime
+    created_at: AwareDatetime
     rows: int
     files: list[StoredFile]
     codec: str
@@ -60,6 +60,15 @@ class Manifest(BaseModel, frozen=True):
     def check(self, name: str) -> dict[str, Any]:
         """The outcome and the numbers of a check; empty if an older version lacked the check."""
         return next((found for found in self.checks if found["name"] == name), {})
+
+
+def why_damaged(error: ValidationError) -> str:
+    """What is wrong with a manifest that cannot be read, in a short sentence."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return f"it is empty, cut off or not JSON ({first['msg']})"
+    where = ".".join(map(str, first["loc"])) or "the whole"
+    return f"it is not a manifest of this version or an older one ({where}: {first['msg']})"
 
 
 def folder_of(layer: str, snapshot: str) -> str:

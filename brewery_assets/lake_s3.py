@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import (
@@ -102,6 +103,9 @@ class Bucket:
     def uri(self, path: str) -> str:
         return f"s3://{self.bucket}/{self.prefix}{path}".rstrip("/")
 
+    def free(self) -> int | None:
+        return None
+
     def folders(self, path: str) -> list[str]:
         below = self._below(path)
         return sorted(
@@ -120,6 +124,11 @@ class Bucket:
             for found in page.get("Contents", [])
             if not found["Key"].endswith("/")  # a marker that stands for a folder
         )
+
+    def last_change(self, path: str) -> datetime | None:
+        pages = self._listed(self._below(path))
+        times = (found["LastModified"] for page in pages for found in page.get("Contents", []))
+        return max(times, default=None)
 
     def exists(self, path: str) -> bool:
         key = self.prefix + path

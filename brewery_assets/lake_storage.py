@@ -1,5 +1,6 @@
 """Where files lie: the few operations that a lake needs of a folder or of an object store."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -8,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -46,12 +48,24 @@ class Storage(Protocol):
         """The path as an engine and a person take it."""
         ...
 
+    def free(self) -> int | None:
+        """Bytes that are free; None where there is no such limit."""
+        ...
+
     def folders(self, path: str) -> list[str]:
-        """The names of the folders directly below, sorted; none when there is no such path."""
+        """The names of the folders directly below, sorted; none when there is no such path.
+
+        Raises:
+            NotADirectoryError: the path is a file, where that leaves no room for a folder.
+        """
         ...
 
     def files(self, path: str) -> list[StoredFile]:
         """Every file below, at any depth, sorted by path, with its checksum."""
+        ...
+
+    def last_change(self, path: str) -> datetime | None:
+        """When the newest file below was written, UTC; None when there is none."""
         ...
 
     def exists(self, path: str) -> bool:
@@ -98,6 +112,12 @@ class Storage(Protocol):
         ...
 
 
+def is_full(error: Exception) -> bool:
+    """Whether a disk or a quota is full, in Python's words or in an engine's."""
+    full = os.strerror(errno.ENOSPC)
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or full in str(error)
+
+
 class Folder:
     """A lake in a folder of a file system."""
 
@@ -119,10 +139,13 @@ class Folder:
     def uri(self, path: str) -> str:
         return str(self.root / path)
 
+    def free(self) -> int | None:
+        return shutil.disk_usage(self.root).free
+
     def folders(self, path: str) -> list[str]:
         try:
             return sorted(entry.name for entry in (self.root / path).iterdir() if entry.is_dir())
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
         except PermissionError:
             if self.root / path == self.root:
@@ -138,6 +161,13 @@ class Folder:
             for file in base.rglob("*")
             if file.is_file()
         )
+
+    def last_change(self, path: str) -> datetime | None:
+        folder = self.root / path
+        if not folder.exists():
+            return None
+        newest = max(entry.stat().st_mtime for entry in (folder, *folder.rglob("*")))
+        return datetime.fromtimestamp(newest, timezone.utc)
 
     def exists(self, path: str) -> bool:
         return (self.root / path).is_file()
@@ -162,7 +192,12 @@ class Folder:
         return known[1]
 
     def write(self, path: str, content: bytes) -> None:
-        self._written_aside(path, content).replace(self.root / path)
+        aside = self._written_aside(path, content)
+        try:
+            aside.replace(self.root / path)
+        except OSError:
+            aside.unlink()
+            raise
 
     def create(self, path: str, content: bytes) -> None:
         aside = self._written_aside(path, content)
@@ -171,10 +206,7 @@ class Folder:
         except FileExistsError:
             raise
         except OSError:  # a file system without hard links, such as exFAT
-            with (self.root / path).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(self.root / path, content)
         finally:
             aside.unlink()
 
@@ -198,11 +230,20 @@ class Folder:
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep_parts(target.parent)
         aside = target.with_name(PART.format(name=target.name, id=uuid.uuid4().hex))
-        with aside.open("xb") as file:
+        _write_new(aside, content)
+        return aside
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """A file that is whole and on the disk itself, or not there."""
+    with path.open("xb") as file:
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        return aside
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _sweep_parts(folder: Path) -> None:

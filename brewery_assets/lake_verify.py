@@ -146,7 +146,7 @@ def _sum(published: int, drafts: int, damaged: int, disagreeing: int) -> str:
         return f"{count}: all published ones are whole, and the layers agree."
     return (
         f"{count}: {damaged:,} damaged, {disagreeing:,} in contradiction to another layer. "
-        'docs/operations.md, "When a snapshot is damaged", says what to do.'
+        'docs/operations.md, "When the lake is damaged", says what to do.'
     )
 
 

@@ -15,7 +15,7 @@ from brewery_assets.automation import DAILY, alerts_sensor, gold_updated
 from brewery_assets.aws import Aws
 from brewery_assets.changes import CHANGES
 from brewery_assets.gold import GOLD
-from brewery_assets.lake import Lake
+from brewery_assets.lake import Lake, LakeError
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.report import REPORT
 from brewery_assets.settings import Settings, SettingsError
@@ -121,7 +121,11 @@ def _runs(instance: dg.DagsterInstance, now: datetime) -> list[str]:
 
 def _snapshots(lake: Lake, now: datetime) -> Iterator[str]:
     for layer in (*LAYERS, REPORT):
-        manifest = lake.newest(layer)
+        try:
+            manifest = lake.newest(layer)
+        except LakeError as error:
+            yield f"  {layer:22}{error}"
+            continue
         if manifest is None:
             yield f"  {layer:22}none yet"
         else:

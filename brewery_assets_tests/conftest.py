@@ -74,6 +74,19 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
 
 
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster that forgets everything."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For an empty lake; not there yet."""
+    return tmp_path / "lake"
+
+
 @pytest.fixture(scope="session")
 def real_rows() -> list[Row]:
     """The 11,822 breweries of the bundled data, as the API serves them."""

@@ -119,7 +119,8 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 @pytest.mark.parametrize(
     ("example", "shown"),
     [
-        ("SET VARIABLE", r"United States │ California\s+│\s+919 "),
+        ("SET VARIABLE newest", r"United States │ California\s+│\s+919 "),
+        ("SET VARIABLE silver", r"United States\s+│\s+8224 │\s+8224 │\s+6\d\d\d "),
         ("pandas.concat", r"micro\s+5840\n"),
         ("silver.where", r"\|\s+Flanders\|\s+301\|"),
     ],
@@ -131,7 +132,27 @@ def test_the_examples_of_the_readme_count_every_brewery_once(
     exit_code, said = demo[0].run(sys.executable, "-c", code)
     assert exit_code == 0, said
     assert re.search(shown, said), said
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
+
+
+def shown_by(example: str, folder: Path) -> str:
+    """What an example of the README prints in a folder."""
+    command = [sys.executable, "-c", example]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.usefixtures("published")
+def test_the_readmes_example_of_two_layers_reads_those_that_belong_together(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    (code,) = (found for found in EXAMPLES if "SET VARIABLE silver" in found)
+    belgium = r"Belgium\s+│\s+2 │\s+2 │\s+2 │"
+    assert re.search(belgium, shown_by(code, tmp_path))
+    pipeline.api.rows[:] = GOOD[:2]
+    pipeline.run("bronze_breweries", "silver_breweries", "rejected_breweries")
+    assert re.search(belgium, shown_by(code, tmp_path))  # the silver that gold counts, as before
+    pipeline.run()
+    assert "Belgium" not in shown_by(code, tmp_path)
 
 
 def test_the_readmes_example_of_changes_shows_those_of_every_snapshot(
@@ -140,9 +161,7 @@ def test_the_readmes_example_of_changes_shows_those_of_every_snapshot(
     (code,) = (found for found in EXAMPLES if "gold_brewery_changes" in found)
 
     def shown() -> str:
-        command = [sys.executable, "-c", code]
-        said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-        return said.stdout
+        return shown_by(code, tmp_path)
 
     pipeline.api.rows[:] = GOOD
     pipeline.run()

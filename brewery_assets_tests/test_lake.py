@@ -1,10 +1,11 @@
 """Snapshots: drafts that nobody reads, publications that nothing overwrites, and what is kept."""
 
+import errno
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -22,26 +23,19 @@ RUN = "1a2b3c4d-0000-4000-8000-000000000000"
 OTHER_RUN = "ffffffff-0000-4000-8000-000000000000"
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "lake"
-
-
 def lake_of(
-    folder: Path, instance: dg.DagsterInstance, run_id: str = RUN, kept: int = 30, parent: str = ""
+    uri: Path | str,
+    instance: dg.DagsterInstance,
+    run_id: str = RUN,
+    kept: int = 30,
+    parent: str = "",
 ) -> Lake:
     """The lake as a run sees it; the run is one of the instance's."""
     run = instance.get_run_by_id(run_id)
     if run is None:
         run = dg.DagsterRun("job", run_id, parent_run_id=parent or None, root_run_id=parent or None)
         instance.add_run(run)
-    lake = Lake(uri=str(folder), snapshots_kept=kept)
+    lake = Lake(uri=str(uri), snapshots_kept=kept)
     context = dg.build_init_resource_context(instance=instance)
     context._dagster_run = run  # the builder takes no run
     lake.setup_for_execution(context)
@@ -60,7 +54,7 @@ def publish(lake: Lake, layer: str = "gold", **facts: object) -> Manifest:
 
 
 def publish_as(name: str, folder: Path, layer: str = "gold", **facts: object) -> None:
-    """A published snapshot of a given name, as an earlier run left it."""
+    """A published snapshot of a given name, as an earlier run left it at that time."""
     target = folder / layer / f"snapshot={name}"
     target.mkdir(parents=True)
     (target / "a.parquet").write_bytes(b"old")
@@ -68,11 +62,10 @@ def publish_as(name: str, folder: Path, layer: str = "gold", **facts: object) ->
         snapshot=name,
         layer=layer,
         run_id=OTHER_RUN,
-        created_at=time_of(name),
         rows=1,
         files=Folder(str(target)).files(""),
         codec="zstd",
-        **facts,  # type: ignore[arg-type]
+        **{"created_at": time_of(name), **facts},  # type: ignore[arg-type]
     )
     (target / "_manifest.json").write_text(manifest.model_dump_json())
 
@@ -359,13 +352,20 @@ def test_a_run_that_has_published_audits_no_older_draft(
     assert again.draft("gold") is None
 
 
+class Unreadable(Folder):
+    """A folder on a disk that reads no more than one file at once."""
+
+    def read_each(self, _: Sequence[str]) -> list[bytes | None]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
 def test_a_sweep_that_fails_is_a_warning_not_a_failure(
     folder: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish_as("20260101T000000Z-00000001", folder)
-    publish_as("20260102T000000Z-00000002", folder, "silver")
-    (folder / "silver" / "snapshot=20260102T000000Z-00000002" / "_manifest.json").write_text("{")
-    manifest = publish(lake_of(folder, instance, kept=1))
+    lake = lake_of(folder, instance, kept=1)
+    lake._storage = Unreadable(str(folder))
+    manifest = publish(lake)
     newest = Lake(uri=str(folder)).newest("gold")
     assert newest is not None
     assert newest.snapshot == manifest.snapshot

@@ -1,6 +1,10 @@
 """The few operations that a lake needs do the same in a folder and in a bucket."""
 
+import errno
 import os
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 from brewery_assets.aws import Aws
 from brewery_assets.lake_s3 import Bucket
 from brewery_assets.lake_storage import Folder, Storage
+from brewery_assets_tests.checkout import ROOT
 from demo.s3 import S3Server
 
 
@@ -59,7 +64,6 @@ def test_files_are_listed_at_any_depth_and_folders_only_directly_below(storage: 
         storage.write(path, path.encode())
     assert storage.folders("") == ["gold", "golden"]
     assert storage.folders("gold") == ["b"]
-    assert storage.folders("gold/a") == []
     assert storage.folders("silver") == []
     found = [(file.path, file.bytes) for file in storage.files("gold")]
     assert found == [("a", 6), ("b/2", 8), ("b/c/3", 10)]
@@ -77,6 +81,49 @@ def test_a_file_with_another_content_of_the_same_size_has_another_checksum(
     storage.write("gold/a", b"two")
     assert storage.files("gold")[0].checksum != one.checksum
     assert storage.sha256("gold/a") == sha256(b"two").hexdigest()
+
+
+def test_a_file_is_told_from_a_folder_that_is_empty(tmp_path: Path) -> None:
+    storage = Folder(str(tmp_path))
+    storage.write("gold", b"")
+    with pytest.raises(NotADirectoryError):
+        storage.folders("gold")
+
+
+def test_the_last_change_is_that_of_the_newest_file(storage: Storage) -> None:
+    assert storage.last_change("gold") is None
+    for name in ("gold/a", "gold/b/c"):
+        storage.write(name, b"")
+    changed = storage.last_change("gold")
+    assert changed is not None
+    assert abs(datetime.now(timezone.utc) - changed) < timedelta(minutes=5)
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "gold" / "a" / "in the way").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        Folder(str(tmp_path)).write("gold/a", b"rows")
+    assert [path.name for path in (tmp_path / "gold").iterdir()] == ["a"]
+
+
+def test_a_write_that_stops_halfway_leaves_nothing(tmp_path: Path) -> None:
+    # The kernel takes a hundred bytes of each file of that process, and refuses the next.
+    script = """
+import resource, sys
+from brewery_assets.lake_storage import Folder
+folder = Folder(sys.argv[1])
+folder.prepare()
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+for put in (folder.write, folder.create):
+    try:
+        put("gold/a", b"x" * 100_000)
+    except OSError as error:
+        print(error.strerror)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "lake")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert said == f"{os.strerror(errno.EFBIG)}\n" * 2
+    assert [*(tmp_path / "lake" / "gold").iterdir()] == []
 
 
 def test_many_are_read_at_once_in_order(storage: Storage) -> None:
