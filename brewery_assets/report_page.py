@@ -13,6 +13,7 @@ from brewery_assets.audit import told
 from brewery_assets.changes import NOT_OPEN
 from brewery_assets.gold import GOLD
 from brewery_assets.lake_manifest import time_of
+from brewery_assets.redaction import redacted
 from brewery_assets.report_charts import STATES_SHOWN, charts, picture
 from brewery_assets.report_facts import Facts
 
@@ -55,6 +56,7 @@ def page(facts: Facts) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["number"] = lambda number: f"{number:,}"
+    environment.filters["redacted"] = redacted  # an older version stored the URL whole
     environment.filters["moment"] = lambda time: f"{time:%Y-%m-%d %H:%M} UTC"
     return environment.get_template("report_page.html").render(
         facts=facts,
