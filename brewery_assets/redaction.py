@@ -69,7 +69,7 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> "Address":
-        """The parts of a URL that `Settings` accepts."""
+        """The parts of a URL; its user info and query may be percent-encoded."""
         parts = urlsplit(url)
         query = parse_qs(parts.query, keep_blank_values=True)
         secrets = {
@@ -84,7 +84,8 @@ class Address(NamedTuple):
             auth = user.encode(), password.encode()
             secrets |= {password or user, base64.b64encode(b":".join(auth)).decode()}
         host = parts.netloc.rpartition("@")[2]
-        shown = f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+        scheme = f"{parts.scheme}://" if parts.scheme else ""
+        shown = f"{scheme}{host}{parts.path.rstrip('/')}"
         return cls(shown, auth, query, frozenset(secrets))
 
     def hide(self, text: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import requests
 import tenacity
 import urllib3
+from requests.auth import HTTPBasicAuth
 
 from brewery_assets.redaction import Address, Redacting
 
@@ -80,7 +81,8 @@ class Fetcher:
     def __post_init__(self) -> None:
         self.session = requests.Session()
         self.session.headers.update(HEADERS)
-        self.session.auth = self.address.auth
+        if self.address.auth:
+            self.session.auth = HTTPBasicAuth(*self.address.auth)
         self.session.params = self.address.query
         self._deadline = time.monotonic() + self.patience
         self._lock = threading.Lock()
