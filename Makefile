@@ -87,7 +87,7 @@ dev: $(VENV)/installed ## the Dagster UI with its daemon, on http://127.0.0.1:30
 s3: $(VENV)/installed ## an S3 server on loopback, to try a lake on S3 without an account
 	@$(BIN)/python -m demo.s3
 
-spark_connect: $(VENV)/installed ## an Apache Spark Connect server on sc://127.0.0.1:15002 (Java 17 to 22)
+spark_connect: $(VENV)/installed ## an Apache Spark Connect server on localhost:15002, with a token (Java 17 to 22)
 	@$(BIN)/python -m brewery_assets.spark_server
 
 spark_3_5: .spark-3.5/installed ## Apache Spark 3.5 in .spark-3.5/, for the tests against what EMR runs

@@ -11,6 +11,7 @@ from brewery_assets.alerts import Alert, Alerts
 from brewery_assets.audit import told
 from brewery_assets.gold import FAIL_AFTER, GOLD, WARN_AFTER
 from brewery_assets.lake_manifest import Manifest
+from brewery_assets.redaction import redacted_text
 
 WILL_RETRY = "dagster/will_retry"
 LOOKED_BACK = 50  # runs: a failure further back is not what a success recovers from
@@ -95,7 +96,7 @@ def root_of(error: Any) -> str:
 
 
 def _line(text: str) -> str:
-    line = " ".join(text.split())
+    line = redacted_text(" ".join(text.split()))
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
 

@@ -2,16 +2,17 @@
 
 import hashlib
 import logging
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field
+
+from brewery_assets.redaction import without
 
 PROJECT = "brewery_assets"
 KINDS = {  # Apprise's word for each, which becomes a colour or a symbol where there are some
@@ -21,7 +22,6 @@ KINDS = {  # Apprise's word for each, which becomes a colour or a symbol where t
     "recovery": "success",
     "test": "info",
 }
-SECRET = 4  # characters: shorter parts of an address could be any word
 
 
 class Alert(NamedTuple):
@@ -155,8 +155,4 @@ def without_secrets(text: str, url: str) -> str:
     secrets |= {value for pair in parts.query.split("&") for value in pair.split("=")[1:]}
     host = parts.hostname or ""
     secrets -= {host, f"{host}:{parts.port}"} if name_of(url).find(host) > 0 else set()
-    for secret in sorted(secrets, key=len, reverse=True):
-        for form in {secret, unquote(secret)}:
-            if len(form) >= SECRET:
-                text = re.sub(re.escape(form), "…", text, flags=re.IGNORECASE)
-    return text
+    return without(text, secrets)

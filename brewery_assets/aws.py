@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import dagster as dg
 from pydantic import Field
 
+from brewery_assets.redaction import redacted_text
+
 # botocore's own limits, 60 s for each of six tries, are six minutes of silence.
 PATIENCE: dict[str, Any] = {
     "connect_timeout": 5,
@@ -125,8 +127,8 @@ def said_by(error: Exception) -> tuple[str, str]:
 
 
 def one_line(text: str) -> str:
-    """A text of others, fit to stand in a sentence."""
-    return " ".join(text.split()).rstrip(".")
+    """A text of others, fit to stand in a sentence: without secrets in URLs."""
+    return redacted_text(" ".join(text.split()).rstrip("."))
 
 
 _CREDENTIALS = "the AWS credentials are refused; correct AWS_ACCESS_KEY_ID and its like"

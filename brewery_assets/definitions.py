@@ -24,6 +24,7 @@ from brewery_assets.gold import GOLD, gold_brewery_counts
 from brewery_assets.io_managers import json_lines_snapshots, parquet_snapshots
 from brewery_assets.lake import Lake
 from brewery_assets.limits import Limits
+from brewery_assets.redaction import holds_secret
 from brewery_assets.report import brewery_report
 from brewery_assets.report_snapshots import report_snapshots
 from brewery_assets.settings import Settings
@@ -43,7 +44,6 @@ ASSETS = [
 def resources_of(settings: Settings) -> dict[str, Any]:
     """The resources of a run under the given settings; none of them connects yet."""
     aws = Aws(region=settings.aws_region)
-    remote = settings.spark_remote or ""
     emr = None
     if settings.emr_serverless_application_id and settings.emr_execution_role_arn:
         emr = Emr(
@@ -52,17 +52,17 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         )
     return {
         "open_brewery_db": OpenBreweryDB(
-            url=settings.brewery_api_url, missing_rows_allowed=settings.missing_rows_allowed
+            url=_stored("BREWERY_API_URL", settings.brewery_api_url),
+            missing_rows_allowed=settings.missing_rows_allowed,
         ),
         "lake": Lake(uri=settings.lake_uri, aws=aws, snapshots_kept=settings.snapshots_kept),
         "spark": Spark(
-            # Dagster keeps and shows what a resource is given: of a token, only where it stands.
-            remote=dg.EnvVar("SPARK_REMOTE") if ";" in remote else remote or None,
+            remote=_stored("SPARK_REMOTE", settings.spark_remote or "") or None,
             emr=emr,
             s3=aws if settings.lake_on_s3 else None,
         ),
         "alerts": Alerts(
-            # Dagster shows what a resource is given: of addresses with passwords, where they stand.
+            # The whole of an alert's address is a secret.
             urls=dg.EnvVar("ALERT_URLS") if settings.alert_urls else "",
             webserver_url=settings.dagster_webserver_url,
         ),
@@ -71,6 +71,11 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD, CHANGES),
         "report_snapshots": report_snapshots,
     }
+
+
+def _stored(name: str, url: str) -> str:
+    """What Dagster stores and shows of a URL: if it holds a secret, only the variable's name."""
+    return dg.EnvVar(name) if holds_secret(url) else url
 
 
 def definitions_of(settings: Settings) -> dg.Definitions:

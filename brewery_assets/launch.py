@@ -15,6 +15,7 @@ from dagster import DagsterEventType as Event
 
 from brewery_assets.alert_runs import root_of
 from brewery_assets.automation import CONSOLE, run_pipeline_brewery
+from brewery_assets.redaction import holds_secret, redacted_text
 from brewery_assets.settings import Settings, SettingsError
 
 POLL = 0.5  # seconds
@@ -83,6 +84,7 @@ class Follower:
 
 
 def _say(line: str, when: float | None = None) -> None:
+    line = redacted_text(line)
     print(f"{time.strftime('%H:%M:%S', time.localtime(when))}  {line}", flush=True)
 
 
@@ -101,11 +103,16 @@ def _line(entry: dg.EventLogEntry) -> str | None:
 
 
 def config_of(job: str, settings: Settings) -> dict[str, Any]:
-    """The run's config: what whoever starts the pipeline has set counts for this run."""
+    """The run's config: what whoever starts the pipeline has set counts for this run.
+
+    Dagster stores and shows it. So of a URL with a secret it has only the variable's name, and the
+    value is that of the code location.
+    """
     if job != run_pipeline_brewery.name:
         return {}
+    url = settings.brewery_api_url
     source = {
-        "url": settings.brewery_api_url,
+        "url": {"env": "BREWERY_API_URL"} if holds_secret(url) else url,
         "missing_rows_allowed": settings.missing_rows_allowed,
     }
     resources = {"open_brewery_db": {"config": source}, "limits": {"config": settings.limits}}

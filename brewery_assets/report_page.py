@@ -16,6 +16,7 @@ from brewery_assets.changes import NOT_OPEN
 from brewery_assets.gold import GOLD
 from brewery_assets.lake_manifest import time_of
 from brewery_assets.presentation import csv_cell, visible
+from brewery_assets.redaction import redacted
 from brewery_assets.report_charts import STATES_SHOWN, charts, picture
 from brewery_assets.report_facts import Facts
 
@@ -61,6 +62,7 @@ def page(facts: Facts, tables: Mapping[str, bytes]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["number"] = lambda number: f"{number:,}"
+    environment.filters["redacted"] = redacted  # an older version stored the URL whole
     environment.filters["moment"] = lambda time: f"{time:%Y-%m-%d %H:%M} UTC"
     return environment.get_template("report_page.html").render(
         facts=facts,

@@ -3,11 +3,14 @@
 import re
 import sys
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from brewery_assets.redaction import holds_secret, redacted
 
 ROLE = r"arn:aws[a-z-]*:iam::\d{12}:role/\S+"
 CHECKS = r"[a-z_]+(,[a-z_]+)*"
@@ -20,9 +23,30 @@ class SettingsError(ValueError):
 
 
 def _http_url(value: str) -> str:
+    form = "allowed is a web address, such as https://api.openbrewerydb.org/v1"
     if not value.startswith(("http://", "https://")):
-        raise ValueError("allowed is a web address, such as https://api.openbrewerydb.org/v1")
+        raise ValueError(form)
+    if not re.fullmatch("https?://[^/?#]*([/?#][^@]*)?", value):  # http://user:pass/word@host
+        raise ValueError("/ ? # @ in a user name, password or path must be percent-encoded")
+    try:
+        found = urlsplit(value)
+        complete = bool(found.hostname) and found.port != 0
+    except ValueError:  # its port is no number, or its brackets do not match
+        complete = False
+    if not complete:
+        raise ValueError(form)
     return value.rstrip("/")
+
+
+def _link(value: str) -> str:
+    """A web address that is only shown, never asked: without secrets."""
+    return redacted(_http_url(value))
+
+
+def _endpoint(value: str) -> str:
+    if holds_secret(value):
+        raise ValueError("keys are not part of it: use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    return value
 
 
 def _lake(value: str) -> str:
@@ -112,6 +136,7 @@ class Settings(BaseSettings):
     brewery_api_url: Annotated[str, AfterValidator(_http_url)] = "https://api.openbrewerydb.org/v1"
     lake_uri: Annotated[str, AfterValidator(_lake)] = "lake"
     aws_region: Annotated[str, _pattern("[a-z0-9-]+", "eu-central-1")] | None = None
+    aws_endpoint_url: Annotated[str, AfterValidator(_endpoint)] | None = None
     spark_remote: Annotated[str, AfterValidator(_engine)] | None = None
     emr_serverless_application_id: Annotated[str, _pattern("[0-9a-z]+", "00f1abc2def3")] | None = (
         None
@@ -126,7 +151,7 @@ class Settings(BaseSettings):
     pipeline_cron: Annotated[str, AfterValidator(_cron)] = "0 6 * * *"
     pipeline_timezone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     alert_urls: Annotated[str, AfterValidator(_alert_urls)] = ""
-    dagster_webserver_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    dagster_webserver_url: Annotated[str, AfterValidator(_link)] | None = None
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -170,11 +195,8 @@ class Settings(BaseSettings):
             if not first["loc"]:
                 raise SettingsError(why) from None
             name, value = str(first["loc"][0]).upper(), str(first["input"])
-            if name == "SPARK_REMOTE":
-                value = re.sub(r"^.*@|[;?#].*$", "…", value)  # what may be a token
-            if name == "ALERT_URLS":
-                value = "…"
-            raise SettingsError(f"{name}={value}: {why}") from None
+            shown = "…" if name == "ALERT_URLS" else redacted(value)
+            raise SettingsError(f"{name}={shown}: {why}") from None
 
 
 if __name__ == "__main__":  # whether they are all well

@@ -6,6 +6,7 @@ from logging import Logger
 import dagster as dg
 from pydantic import Field
 
+from brewery_assets.redaction import Address
 from brewery_assets.source_http import Fetcher
 from brewery_assets.source_reader import Reader, Reading
 
@@ -30,6 +31,7 @@ class OpenBreweryDB(dg.ConfigurableResource[None]):
             SourceError: the URL and the cause: no usable answer within the bounds, fewer distinct
                 ids than `/meta` says after five passes, or totals that never held still.
         """
-        fetcher = Fetcher(self.attempts, self.backoff, self.timeout, self.patience)
+        address = Address.of(self.url)
+        fetcher = Fetcher(address, self.attempts, self.backoff, self.timeout, self.patience)
         with ThreadPoolExecutor(self.pages_at_once, "breweries") as pool, fetcher:
-            return Reader(self.url, self.missing_rows_allowed, fetcher, pool, log).read()
+            return Reader(address.url, self.missing_rows_allowed, fetcher, pool, log).read()

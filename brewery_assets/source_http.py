@@ -1,5 +1,6 @@
 """One polite GET, retried: the decoded body, or an error that names the URL and the cause."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,9 @@ from urllib.parse import urlencode
 import requests
 import tenacity
 import urllib3
+from requests.auth import HTTPBasicAuth
+
+from brewery_assets.redaction import Address, Redacting
 
 T = TypeVar("T")
 
@@ -29,6 +33,8 @@ HEADERS = {
     "Accept": "application/json",  # without it a refused request answers a redirect or a page
     "User-Agent": "brewery_assets/0.1 (a Dagster pipeline; python-requests)",
 }
+for name in ("urllib3.connection", "urllib3.connectionpool"):  # their warnings have whole URLs
+    logging.getLogger(name).addFilter(Redacting())
 
 
 class SourceError(Exception):
@@ -56,6 +62,7 @@ class Fetcher:
     """GETs for one read of the source, from several threads.
 
     Attributes:
+        address: whose credentials go with every request.
         attempts: how often one request is tried, at most.
         backoff: seconds before the second try; doubled from try to try, with jitter.
         timeout: seconds that one try may take.
@@ -63,6 +70,7 @@ class Fetcher:
             none is waited for.
     """
 
+    address: Address
     attempts: int
     backoff: float
     timeout: float
@@ -75,6 +83,9 @@ class Fetcher:
         self.session = requests.Session()
         self.session.headers.update(HEADERS)
         self.session.hooks["response"].append(_drop_body_of_redirect)
+        if self.address.auth:
+            self.session.auth = HTTPBasicAuth(*self.address.auth)
+        self.session.params = self.address.query
         self._deadline = time.monotonic() + self.patience
         self._lock = threading.Lock()
         exponential = tenacity.wait_exponential(multiplier=self.backoff, max=LONGEST_BACKOFF)
@@ -128,16 +139,20 @@ class Fetcher:
         try:
             response, body = self._exchange(url, query, timeout)
         except RETRIED_ERRORS as error:
-            raise _PassingError(f"{type(error).__name__}: {error}") from error
+            said = self.address.hide(str(error))
+            raise _PassingError(f"{type(error).__name__}: {said}") from None
         except requests.RequestException as error:
-            raise SourceError(f"GET {_shown(url, query)} cannot be sent: {error}") from error
-        answer = (
+            # Its causes hold the whole URL, and Dagster stores causes.
+            said = self.address.hide(str(error))
+            raise SourceError(f"GET {_shown(url, query)} cannot be sent: {said}") from None
+        answer = self.address.hide(
             f"{response.status_code} {response.reason}: {body[:200].decode(errors='replace')!r}"
         )
         if response.status_code in RETRIED_STATUSES:
             raise _PassingError(answer, _retry_after(response.headers.get("Retry-After")))
         if response.status_code != requests.codes.ok:
-            raise RefusedError(f"GET {response.url} answered {answer}", response.status_code)
+            asked = self.address.hide(response.url)
+            raise RefusedError(f"GET {asked} answered {answer}", response.status_code)
         try:
             return decode(body.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:  # JSON may be too deep to read

@@ -11,11 +11,18 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 
+from brewery_assets.accounts import others_can_log_in
 from brewery_assets.aws import Aws
 from brewery_assets.runs import is_over
 from brewery_assets.spark_engines import ApacheSpark, ConnectServer, Engine, Sail
 
 STOPPING = 30.0  # seconds; an EMR session that is just starting takes some to be called off
+SHARED_MACHINE = (
+    "Other accounts can log in to this machine. During this run they can find the embedded "
+    "engine's port on loopback, which asks for no password, and read, overwrite or delete files "
+    "with this run's rights and AWS keys. If you do not trust them, set SPARK_REMOTE=local[*] "
+    "(needs Java), or use a container or a machine of your own"
+)
 SESSION = {"spark.sql.session.timeZone": "UTC"}
 
 
@@ -129,6 +136,8 @@ class Spark(LazyPySparkResource):
         self._engine = self._answering()
         if self._log is not None:
             self._log.info(f"Spark engine: {self._engine.name}")
+            if isinstance(self._engine, Sail) and others_can_log_in():
+                self._log.warning(SHARED_MACHINE)
         try:
             session: SparkSession = self._engine.start()
             self._spark_session = session

@@ -73,6 +73,8 @@ class Sail:
             )
 
     def start(self) -> SparkSession:
+        # PySpark would take a token for another server as one for this, and ask it for TLS.
+        self._running.enter_context(environment({"SPARK_CONNECT_AUTHENTICATE_TOKEN": ""}))
         if self._s3:  # it looks into the environment when it first meets a bucket
             self._running.enter_context(environment(self._s3.engine_settings()))
         os.environ.setdefault("RUST_LOG", "error")  # it notes every query on stderr otherwise
@@ -138,6 +140,7 @@ class ApacheSpark:
         self._running.enter_context(environment({**aws, **java, **LOCAL_SPARK, **SET_BY_PYSPARK}))
         settings = {
             "spark.connect.grpc.binding.address": LOOPBACK,
+            "spark.authenticate": "true",  # of its other ports; Spark makes the secret itself
             "spark.ui.enabled": "false",  # it would listen on every interface
             **(spark_s3a.settings(aws) if self._s3 else {}),
         }
@@ -182,7 +185,10 @@ class ConnectServer:
                 grpc.channel_ready_future(connection).result(timeout=REACHING)
             except grpc.FutureTimeoutError:
                 tls = " over TLS" if channel.secure else ""
-                raise self._refused(f"whoever listens there does not speak gRPC{tls}") from None
+                token = ", which a token needs except to localhost" if channel.token else ""
+                raise self._refused(
+                    f"whoever listens there does not speak gRPC{tls}{token}"
+                ) from None
 
     def start(self) -> SparkSession:
         try:

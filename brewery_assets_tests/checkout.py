@@ -1,5 +1,6 @@
 """The project as a user has it: a folder to type commands in, with its own storage."""
 
+import gzip
 import os
 import shutil
 import sqlite3
@@ -101,13 +102,7 @@ class Checkout:
 
     def kept(self) -> bytes:
         """All that Dagster's own storage holds, the compressed parts of its databases as text."""
-        parts = []
-        for file in (self.folder / ".dagster").rglob("*"):
-            if file.is_file():
-                parts.append(file.read_bytes())
-            if file.suffix == ".db":
-                parts += _values(file)
-        return b"\n".join(parts)
+        return contents(self.folder / ".dagster")
 
     def job(self) -> tuple[str, ...]:
         """The job through the dagster CLI."""
@@ -116,6 +111,19 @@ class Checkout:
 
 
 JOB = "run_pipeline_brewery"
+GZIP = b"\x1f\x8b"
+
+
+def contents(folder: Path) -> bytes:
+    """Every file below a folder; what is compressed also as it was before, in databases too."""
+    parts = []
+    for file in folder.rglob("*"):
+        if file.is_file():
+            raw = file.read_bytes()
+            parts += [raw, *(_values(file) if file.suffix == ".db" else ())]
+            if raw.startswith(GZIP):
+                parts.append(gzip.decompress(raw))
+    return b"\n".join(parts)
 
 
 def _values(database: Path) -> Iterator[bytes]:

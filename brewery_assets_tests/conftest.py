@@ -265,8 +265,9 @@ def spark_server(s3_server: S3Server) -> Iterator[SparkServer]:
 
 
 @pytest.fixture
-def apache_spark(spark_server: SparkServer) -> str:
-    """Its address, for SPARK_REMOTE."""
+def apache_spark(spark_server: SparkServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Its address, which SPARK_REMOTE holds: with a token, Dagster reads it there."""
+    monkeypatch.setenv("SPARK_REMOTE", spark_server.remote)
     return spark_server.remote
 
 

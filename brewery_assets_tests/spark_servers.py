@@ -1,6 +1,7 @@
 """Apache Spark Connect servers, each in a process of its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import NoReturn
 import pytest
 
 from brewery_assets.java import SPARK_3_5, SPARK_4_1, NoJavaError, find_java
+from brewery_assets.spark_server import TOKEN
 from brewery_assets_tests.checkout import ROOT
 from demo.s3 import free_port
 
@@ -47,22 +49,26 @@ class SparkServer:
     """A server as `make spark_connect` starts it, under these AWS settings.
 
     Attributes:
-        remote: its address, for SPARK_REMOTE.
+        port: on loopback.
+        remote: its address with its token, for SPARK_REMOTE, as it prints it.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         require_java()
-        port = free_port()
-        self.remote = f"sc://127.0.0.1:{port}"
-        self._environment = environment
-        self._command = [sys.executable, "-m", "brewery_assets.spark_server", "--port", str(port)]
+        self.port = free_port()
+        self.remote = ""
+        self._environment = dict(environment)
+        module = "brewery_assets.spark_server"
+        self._command = [sys.executable, "-m", module, "--port", str(self.port)]
         self._running = ExitStack()
 
     def start(self) -> None:
-        self._running.enter_context(_started(self._command, self._environment))
+        said = self._running.enter_context(_started(self._command, self._environment))
+        (self.remote,) = re.findall("^SPARK_REMOTE='(.+)'$", said, re.MULTILINE)
+        self._environment[TOKEN] = self.remote.partition("token=")[2]
 
     def stop(self) -> None:
-        """Kills it, as a machine that loses power does; `start` starts it again."""
+        """Kills it, as a machine that loses power does; `start` starts it again, same token."""
         self._running.close()
 
 
@@ -87,7 +93,8 @@ def spark_3_5_server() -> Iterator[str]:
 
 
 @contextmanager
-def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
+def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
+    """Runs a server; what it said until it answered."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPARK_"))
     }
@@ -114,7 +121,7 @@ def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
                 if process.poll() is not None or time.monotonic() > until:
                     pytest.fail(f"Apache Spark did not start:\n{said.read_text()[-3000:]}")
                 time.sleep(0.2)
-            yield
+            yield said.read_text(errors="replace")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

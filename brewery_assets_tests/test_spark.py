@@ -4,7 +4,10 @@ import contextlib
 import gc
 import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +21,15 @@ import pytest
 from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableIterator
 
 from brewery_assets import java, spark_engines, spark_sessions
-from brewery_assets.spark import Spark
+from brewery_assets.settings import SettingsError
+from brewery_assets.spark import SHARED_MACHINE, Spark
+from brewery_assets.spark_engines import CONNECT_PORT
+from brewery_assets.spark_server import TOKEN
 from brewery_assets.spark_sessions import LostSessionError
+from brewery_assets_tests.checkout import ROOT
 from brewery_assets_tests.conftest import Pipeline, failure_of
-from brewery_assets_tests.spark_servers import SparkServer, require_java
+from brewery_assets_tests.spark_servers import LIGHT, SparkServer, require_java
+from brewery_assets_tests.test_accounts import machine_of
 from demo.s3 import free_port
 
 
@@ -155,7 +163,7 @@ def test_a_listener_that_says_nothing_is_refused_before_any_work(
         started = time.monotonic()
         message = failure_of(pipeline.run(fails=True))
     assert time.monotonic() - started < 30
-    assert "whoever listens there does not speak gRPC over TLS; start the " in message
+    assert "listens there does not speak gRPC over TLS, which a token needs except to " in message
     assert "hidden" not in message
     assert not pipeline.api.requests
 
@@ -201,6 +209,91 @@ def test_a_server_that_takes_calls_and_never_answers_is_given_up(
         hung.over.set()
         server.stop(None).wait()
     assert pipeline.lake.newest("silver_breweries") is None
+
+
+@pytest.mark.parametrize(
+    ("accounts", "warnings"),
+    [(["me:1000:/bin/sh", "you:1001:/bin/sh"], 1), (["me:1000:/bin/sh"], 0)],
+)
+def test_a_run_warns_once_where_other_accounts_could_reach_the_embedded_engine(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, accounts: list[str], warnings: int
+) -> None:
+    machine_of(monkeypatch, me=1000, accounts=accounts)
+    run = pipeline.run()
+    said = [record.user_message for record in pipeline.instance.all_logs(run.run_id)]
+    assert said.count(SHARED_MACHINE) == warnings
+    assert "SPARK_REMOTE=local[*]" in SHARED_MACHINE
+
+
+def test_the_embedded_engine_starts_although_the_environment_has_a_token_of_another_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(TOKEN, "of-another-server")
+    spark = Spark()
+    try:
+        assert spark.spark_session.range(3).count() == 3
+    finally:
+        spark.stop()
+    assert os.environ[TOKEN] == "of-another-server"
+
+
+def refusal(remote: str) -> str:
+    """What a Spark Connect server says to a client that it does not let in."""
+    spark = Spark(remote=remote)
+    try:
+        with pytest.raises(SettingsError) as refused:
+            _ = spark.spark_session
+    finally:
+        spark.stop()
+    return str(refused.value)
+
+
+@pytest.mark.slow("needs Java")
+@pytest.mark.xdist_group("spark")
+def test_make_spark_connect_refuses_a_client_without_its_token(spark_server: SparkServer) -> None:
+    spark = Spark(remote=spark_server.remote)
+    try:
+        assert spark.spark_session.range(3).count() == 3
+    finally:
+        spark.stop()
+    assert "UNAUTHENTICATED" in refusal(f"sc://127.0.0.1:{spark_server.port}")
+    message = refusal(f"sc://localhost:{spark_server.port}/;token=a-guess")
+    assert "UNAUTHENTICATED" in message
+    assert "a-guess" not in message
+
+
+LOCAL_SPARK = """
+from brewery_assets.spark import Spark
+spark = Spark(remote="local[2]")
+print(spark.spark_session.range(3).count(), "rows", flush=True)
+input()
+spark.stop()
+"""
+
+
+@pytest.mark.slow("needs Java")
+@pytest.mark.xdist_group("spark")
+def test_apache_spark_inside_a_run_refuses_every_other_client(tmp_path: Path) -> None:
+    environment = {**os.environ, **LIGHT, **require_java(), "PYTHONPATH": str(ROOT)}
+    environment |= {TOKEN: "of-another-server", "SPARK_LOCAL_DIRS": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCAL_SPARK],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout
+            assert "3 rows" in process.stdout.readline()
+            assert "UNAUTHENTICATED" in refusal(f"sc://127.0.0.1:{CONNECT_PORT}")
+            other = f"sc://localhost:{CONNECT_PORT}/;token=of-another-server"
+            assert "UNAUTHENTICATED" in refusal(other)
+            process.communicate("\n", timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow("starts Apache Spark twice")
