@@ -6,13 +6,14 @@ import io
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from brewery_assets.presentation import csv_cell, markdown_text, visible
 from brewery_assets.tables import markdown
 
+repeatably = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 HOSTILE = [
     "![](http://evil.example/x.png)",
     "![x][y]",
@@ -47,6 +48,7 @@ def test_markdown_shows_a_text_as_it_reads(text: str) -> None:
     assert rendered(text) == (" ".join(text.split()), TABLE)
 
 
+@repeatably
 @given(st.text(st.sampled_from(r"ab1_*`~[]()!<>|\&#;: " + '"/.@-='), max_size=30))
 def test_no_text_is_anything_else_in_a_table_of_markdown(text: str) -> None:
     shown, tags = rendered(f"x{text}x")
@@ -86,13 +88,14 @@ def test_any_other_cell_of_a_csv_is_as_it_was(value: object) -> None:
     assert csv_cell(value) == value
 
 
+@repeatably
 @given(st.text())
 def test_no_cell_of_a_csv_begins_as_a_formula_does(text: str) -> None:
     written = io.StringIO()
-    csv.writer(written).writerow(["x", csv_cell(text.encode(errors="replace").decode())])
+    csv.writer(written).writerow(["x", csv_cell(text)])
     (row,) = csv.reader(io.StringIO(written.getvalue()))
     assert not row[1].startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert row[1].isprintable() or visible(row[1]) == row[1]
+    assert visible(row[1]) == row[1]
 
 
 def test_control_and_bidi_characters_are_left_out_and_breaks_are_spaces() -> None:
