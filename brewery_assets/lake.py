@@ -27,7 +27,7 @@ from brewery_assets.lake_manifest import (
     why_damaged,
 )
 from brewery_assets.lake_retention import no_longer_kept, old_drafts
-from brewery_assets.lake_storage import Folder, Result, Storage, StoredFile, is_full
+from brewery_assets.lake_storage import OUTAGE, Folder, Result, Storage, StoredFile, is_full
 from brewery_assets.runs import is_over, lineage
 
 MANIFEST = "_manifest.json"
@@ -45,6 +45,9 @@ class Lake(dg.ConfigurableResource[None]):
     uri: str = Field(description="What holds the layers: a folder, or s3://bucket/prefix.")
     aws: Aws | None = Field(default=None, description="Where a lake on S3 is.")
     snapshots_kept: int = Field(default=30, description="Newest snapshots of a layer that stay.")
+    wait_for_s3: float = Field(
+        default=OUTAGE, description="Seconds that a run waits for an S3 that is away."
+    )
     _storage: Storage | None = PrivateAttr(default=None)
     _run_ids: list[str] = PrivateAttr(default_factory=list)
     _run_started: datetime | None = PrivateAttr(default=None)
@@ -74,7 +77,7 @@ class Lake(dg.ConfigurableResource[None]):
             if self.uri.startswith("s3://"):
                 from brewery_assets.lake_s3 import Bucket  # boto3, for a lake on S3 only
 
-                self._storage = Bucket(self.uri, self.aws or Aws())
+                self._storage = Bucket(self.uri, self.aws or Aws(), self.wait_for_s3)
             else:
                 self._storage = Folder(self.uri)
         return self._storage

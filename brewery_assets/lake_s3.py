@@ -30,8 +30,8 @@ from tenacity import (
 )
 
 from brewery_assets.aws import Aws, endpoint_of, region_of, said_by, why
-from brewery_assets.lake_storage import Result, StoredFile
-from brewery_assets.outages import OUTAGE, through_outages, warn
+from brewery_assets.lake_storage import OUTAGE, Result, StoredFile
+from brewery_assets.outages import through_outages, warn
 from brewery_assets.settings import SettingsError
 
 AT_ONCE = 10  # as many as boto3's pool has connections
@@ -64,12 +64,19 @@ class AwayError(S3Error):
 
 
 class Bucket:
-    """A lake below a prefix of a bucket; see `Storage`."""
+    """A lake below a prefix of a bucket; see `Storage`.
 
-    def __init__(self, uri: str, aws: Aws) -> None:
+    Args:
+        uri: s3://bucket/prefix.
+        aws: where S3 is.
+        patience: seconds to wait for a store that has answered before and is away.
+    """
+
+    def __init__(self, uri: str, aws: Aws, patience: float = OUTAGE) -> None:
         self.root = uri
         self.bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self.prefix = f"{prefix.strip('/')}/".lstrip("/")
+        self._outage = patience
         self._patience = 0.0  # an address where nobody has answered yet may be a wrong one
         try:
             self.client = aws.s3()
@@ -83,7 +90,7 @@ class Bucket:
                 self._require_the_region()
             self.write(PROBE, b"")  # that it may be written shows only by trying
             self.delete(PROBE)
-            self._patience = OUTAGE
+            self._patience = self._outage
         except S3Error as error:
             raise SettingsError(f"LAKE_URI={self.root}: {error.reason}") from None
 
@@ -224,7 +231,9 @@ class Bucket:
         )
 
     def through_outages(self, work: Callable[[], Result], writes: str | None) -> Result:
-        return through_outages(work, lambda: self._cleared(writes) if writes else None)
+        return through_outages(
+            work, lambda: self._cleared(writes) if writes else None, self._patience
+        )
 
     def _cleared(self, path: str) -> None:
         """Empties a folder; a write that has failed may still have requests under way."""
@@ -248,7 +257,11 @@ class Bucket:
             before_sleep=warn,
             reraise=True,
         )
-        return again(ask)
+        try:
+            return again(ask)
+        except AwayError:
+            self._patience = 0.0  # the run fails; what it deletes now must not wait as long again
+            raise
 
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:

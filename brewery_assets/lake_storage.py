@@ -18,6 +18,7 @@ from brewery_assets.settings import SettingsError
 PART = ".{name}.{id}.part"
 PARTS_KEPT = 3600.0  # seconds; no write takes as long, so an older part is of a killed run
 CHUNK = 2**20
+OUTAGE = 90.0  # seconds: a server that was killed is there again in a minute
 Result = TypeVar("Result")
 Version = tuple[int, int, int, int]
 

@@ -10,14 +10,12 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
-    stop_after_attempt,
+    stop_after_delay,
     wait_exponential,
 )
 
 from brewery_assets.lake_storage import Result
 
-OUTAGE = 90.0  # seconds: a server that was killed is there again in a minute
-TRIES = 10  # with the waits below, about as long
 # What Sail (object_store) and Hadoop's S3A say once their own tries, of two seconds and a minute,
 # are over. A refusal of S3, such as AccessDenied, is none of these.
 SAID_BY_ENGINES = re.compile(
@@ -28,12 +26,15 @@ SAID_BY_ENGINES = re.compile(
 )
 
 
-def through_outages(work: Callable[[], Result], clear: Callable[[], None]) -> Result:
+def through_outages(
+    work: Callable[[], Result], clear: Callable[[], None], patience: float
+) -> Result:
     """What the work returns; it is done again after an error of an engine that reached no S3.
 
     Args:
         work: reads or writes as a whole.
         clear: deletes what the work has written, before it is done again.
+        patience: seconds after which it is not done again.
     """
     tries = itertools.count()
 
@@ -45,7 +46,7 @@ def through_outages(work: Callable[[], Result], clear: Callable[[], None]) -> Re
     again = Retrying(
         retry=retry_if_exception(_is_outage),
         wait=wait_exponential(max=12),
-        stop=stop_after_attempt(TRIES),
+        stop=stop_after_delay(patience),
         before_sleep=warn,
         reraise=True,
     )

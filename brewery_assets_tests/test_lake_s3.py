@@ -526,7 +526,9 @@ def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess
     """A second run, in a process of its own, that has just begun to write silver."""
     checkout = checkout_of(pipeline, s3, folder)
     pipeline.api.requests.clear()
-    process = checkout.start(*checkout.job())
+    impatient = folder / "impatient.yaml"
+    impatient.write_text("resources: {lake: {config: {wait_for_s3: 5}}}")
+    process = checkout.start(*checkout.job(), "--config", str(impatient))
     until = time.monotonic() + 60
     while not pipeline.api.requests or len(pipeline.lake.snapshots("silver_breweries")) < 2:
         assert process.poll() is None, process.communicate()[0]

@@ -14,7 +14,7 @@ from brewery_assets import lake_s3
 from brewery_assets.aws import Aws
 from brewery_assets.lake import Lake
 from brewery_assets.lake_s3 import Bucket, S3Error
-from brewery_assets.outages import OUTAGE
+from brewery_assets.lake_storage import OUTAGE
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS, Pipeline
 from demo.data import Row
