@@ -335,8 +335,8 @@ class Lake(dg.ConfigurableResource[None]):
             takes = max(A_RUN, sum(manifest.bytes for manifest in newest if manifest))
             raise LakeError(
                 f"{self.storage.uri('')}: no space left on the disk. {free / 1e6:,.1f} MB are "
-                f"free there, and a run takes about {takes / 1e6:,.1f} MB; make room, or lower "
-                "SNAPSHOTS_KEPT, and run again"
+                f"free there, and a run takes about {takes / 1e6:,.1f} MB; make room "
+                "and run again"
             ) from error
 
     def stage(self, folder: str, **facts: Any) -> Manifest:
