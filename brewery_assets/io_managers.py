@@ -52,7 +52,7 @@ class SnapshotIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         name = context.asset_key.path[-1]
-        with self.lake.writing(name) as folder:
+        with self.lake.writing(name, context.step_key) as folder:
             started = time.monotonic()
             written = self.write(name, folder, obj)
             seconds = time.monotonic() - started

@@ -32,7 +32,7 @@ from brewery_assets.runs import is_over, lineage
 
 MANIFEST = "_manifest.json"
 DRAFT = "_draft.json"
-FIRST_RUN = 10_000_000  # bytes of all layers and the report, for the 11,822 breweries of 2026
+A_RUN = 10_000_000  # bytes of all layers and the report, for the 11,822 breweries of 2026
 
 
 class LakeError(Exception):
@@ -56,11 +56,13 @@ class Lake(dg.ConfigurableResource[None]):
     _name: str | None = PrivateAttr(default=None)
     _since: dict[tuple[str, str], Manifest | None] = PrivateAttr(default_factory=dict)
     _known: dict[str, Manifest] = PrivateAttr(default_factory=dict)
+    _of_steps: dict[str, list[str]] = PrivateAttr(default_factory=dict)
     _warned: set[str] = PrivateAttr(default_factory=set)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""
         self._reading, self._since, self._wrote, self._name = {}, {}, {}, None
+        self._of_steps = {}
         if context.run is None or context.instance is None:  # a sensor, which only reads
             return
         if not is_over(context):
@@ -319,21 +321,25 @@ class Lake(dg.ConfigurableResource[None]):
         return folder
 
     @contextmanager
-    def writing(self, layer: str) -> Iterator[str]:
-        """The folder that `begin` gives, deleted again when what is done meanwhile fails.
+    def writing(self, layer: str, step: str) -> Iterator[str]:
+        """The folder that `begin` gives.
+
+        When what is done meanwhile fails, it is deleted again, with all that the step wrote.
 
         Raises:
             LakeError: the disk is full; how much is free, and how much a run takes.
         """
         folder = self.begin(layer)
+        self._of_steps.setdefault(step, []).append(folder)
         with self._full_disk_explained():
             try:
                 yield folder
             except Exception:
                 try:
-                    self.storage.delete_folder(folder)
+                    for wrote in self._of_steps.pop(step):
+                        self.storage.delete_folder(wrote)
                 except OSError as error:  # the error that brought us here matters more
-                    dg.get_dagster_logger().warning(f"{layer}: {folder} stays: {error}")
+                    dg.get_dagster_logger().warning(f"{layer}: a draft stays: {error}")
                 raise
 
     @contextmanager
@@ -345,11 +351,11 @@ class Lake(dg.ConfigurableResource[None]):
             if free is None:
                 raise
             newest = (next(self.undamaged(layer), None) for layer in self.layers())
-            takes = sum(manifest.bytes for manifest in newest if manifest) or FIRST_RUN
+            takes = max(A_RUN, sum(manifest.bytes for manifest in newest if manifest))
             raise LakeError(
                 f"{self.storage.uri('')}: no space left on the disk. {free / 1e6:,.1f} MB are "
-                f"free there, and a run takes about {takes / 1e6:,.1f} MB; make room, or lower "
-                "SNAPSHOTS_KEPT, and run again"
+                f"free there, and a run takes about {takes / 1e6:,.1f} MB; make room "
+                "and run again"
             ) from error
 
     def stage(self, folder: str, **facts: Any) -> Manifest:

@@ -120,7 +120,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     ("example", "shown"),
     [
         ("SET VARIABLE newest", r"United States │ California\s+│\s+919 "),
-        ("SET VARIABLE silver", r"United States\s+│\s+8224 │\s+8224 │\s+6\d\d\d "),
+        ("SET VARIABLE silver", r"United States\s+│\s+8224 │\s+8224 │\s+5933 "),
         ("pandas.concat", r"micro\s+5840\n"),
         ("silver.where", r"\|\s+Flanders\|\s+301\|"),
     ],

@@ -230,7 +230,7 @@ def test_a_full_disk_is_named_with_what_a_run_takes_and_the_draft_is_gone(
     lake._storage = FullDisk(str(folder))
 
     def step() -> None:
-        with lake.writing("bronze") as draft:
+        with lake.writing("bronze", "step") as draft:
             (folder / draft).mkdir(parents=True)
             (folder / draft / "half").write_bytes(b"half")
             lake.storage.write(f"{draft}/breweries.json", b"rows")
@@ -247,11 +247,11 @@ def test_what_a_run_takes_is_what_the_newest_snapshots_take(
     for layer in ("bronze", "silver"):
         publish_as("20260101T000000Z-00000001", folder, layer)
         manifest = manifest_in(folder, layer, "20260101T000000Z-00000001")
-        spoil(manifest, with_facts(files=[["breweries", 2_500_000]]))
+        spoil(manifest, with_facts(files=[["breweries", 12_500_000]]))
     lake = lake_of(folder, instance)
     draft = write(lake)
     lake._storage = FullDisk(str(folder))
-    with pytest.raises(LakeError, match=rf"{NO_SPACE}5\.0 MB; make room, or lower SNAPSHOTS_KEPT"):
+    with pytest.raises(LakeError, match=rf"{NO_SPACE}25\.0 MB; make room and run again"):
         lake.publish(draft, [])
     lake._storage = Folder(str(folder))
     assert lake.publish(draft, []).files == draft.files  # once there is room
@@ -294,14 +294,18 @@ def test_old_drafts_of_all_layers_are_deleted_before_anything_is_written(
     assert lake.snapshots("bronze") == lake.snapshots("silver") == [fresh]
 
 
-def test_a_draft_that_a_check_refused_stays_although_a_later_write_fails(
-    folder: Path, instance: dg.DagsterInstance
+@pytest.mark.parametrize(("step", "stays"), [("rejected", False), ("gold", True)])
+def test_a_write_that_fails_takes_along_what_its_step_wrote_and_no_other_draft(
+    folder: Path, instance: dg.DagsterInstance, step: str, stays: bool
 ) -> None:
     lake = lake_of(folder, instance)
-    refused = write(lake, "silver")
-    with pytest.raises(ValueError, match="fails"), lake.writing("gold"):
+    with lake.writing("silver", "rejected") as draft:
+        lake.storage.write(f"{draft}/a.parquet", b"rows")
+        lake.stage(draft, rows=1, codec="zstd")
+    with pytest.raises(ValueError, match="fails"), lake.writing("other", step):
         raise ValueError("fails")
-    assert lake.draft("silver") == refused
+    assert (lake.draft("silver") is not None) == stays
+    assert lake.snapshots("silver") == [draft.partition("snapshot=")[2]] * stays
 
 
 def test_after_a_clock_that_was_ahead_sweeping_goes_on_at_once(
