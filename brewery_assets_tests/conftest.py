@@ -25,6 +25,7 @@ from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.settings import Settings
 from brewery_assets.source import OpenBreweryDB
+from brewery_assets.spark_server import TOKEN
 from brewery_assets_tests.browser import chromium
 from brewery_assets_tests.scenario import ROWS
 from brewery_assets_tests.spark_servers import SparkServer
@@ -65,7 +66,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Removes the developer's settings and accounts; every file is below tmp_path."""
     for name in [*os.environ]:
-        if name in SETTINGS or name.startswith(("AWS_", "DAGSTER_HOME")):
+        if name in SETTINGS or name.startswith(("AWS_", "DAGSTER_HOME", TOKEN)):
             monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "no-such-file"))

@@ -145,11 +145,11 @@ def away() -> str:
     return f"http://127.0.0.1:{free_port()}/v1"
 
 
-@pytest.mark.parametrize("url", [away(), "http://no-such-host.invalid/v1", "http://h..h/v1"])
-def test_a_source_that_is_away_is_named_without_secrets(url: str) -> None:
-    said = error_of(with_secrets(url))
-    assert f"GET {url}/breweries/meta" in said
-    assert not found_in(said)
+def test_a_source_that_is_away_is_named_without_secrets() -> None:
+    for url in (away(), "http://no-such-host.invalid/v1", "http://h..h/v1"):
+        said = error_of(with_secrets(url))
+        assert f"GET {url}/breweries/meta" in said
+        assert not found_in(said)
 
 
 @pytest.mark.parametrize("status", [401, 500, 302])
