@@ -2,12 +2,12 @@
 
 import os
 
-FIRST_PERSON = 1000  # smaller numbers belong to services (login.defs(5)), except root's 0
+FIRST_PERSON = 1000  # smaller numbers belong to root, which reads everything, and to services
 NO_SHELLS = ("nologin", "false")
 
 
 def others_can_log_in() -> bool:
-    """Whether root or a person, other than the account of this process, has a login shell.
+    """Whether a person other than the account of this process has a login shell.
 
     False on a system without a list of accounts.
     """
@@ -17,7 +17,7 @@ def others_can_log_in() -> bool:
         return False
     return any(
         account.pw_uid != os.getuid()
-        and (account.pw_uid == 0 or account.pw_uid >= FIRST_PERSON)
+        and account.pw_uid >= FIRST_PERSON
         and not account.pw_shell.endswith(NO_SHELLS)
         for account in pwd.getpwall()
     )

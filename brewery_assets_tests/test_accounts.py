@@ -27,7 +27,7 @@ SERVICES = ["daemon:1:/usr/sbin/nologin", "sync:4:/bin/sync", "nobody:65534:/usr
     [
         (1000, [ME, *SERVICES], False),
         (1000, [ME, YOU, *SERVICES], True),
-        (1000, [ME, ROOT, *SERVICES], True),
+        (1000, [ME, ROOT, *SERVICES], False),
         (1000, [ME, "root:0:/sbin/nologin", "you:1001:/bin/false"], False),
         (0, [ROOT, *SERVICES], False),
         (0, [ROOT, ME, *SERVICES], True),
@@ -35,7 +35,7 @@ SERVICES = ["daemon:1:/usr/sbin/nologin", "sync:4:/bin/sync", "nobody:65534:/usr
         (4711, [], False),  # a container's account without an entry
     ],
 )
-def test_root_and_people_with_a_shell_can_log_in_and_services_cannot(
+def test_people_with_a_shell_can_log_in_and_services_cannot(
     monkeypatch: pytest.MonkeyPatch, me: int, accounts: list[str], others: bool
 ) -> None:
     machine_of(monkeypatch, me, accounts)

@@ -28,7 +28,7 @@ from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of
 from brewery_assets_tests.scenario import BROKEN, GOOD, OREGON
 from demo.data import Row
-from demo.s3 import OWNER, READER, S3Server
+from demo.s3 import OWNER, READER, REGION, S3Server
 
 ON_S3 = pytest.mark.slow("whole runs on an S3 server")
 
@@ -527,7 +527,8 @@ def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess
     checkout = checkout_of(pipeline, s3, folder)
     pipeline.api.requests.clear()
     impatient = folder / "impatient.yaml"
-    impatient.write_text("resources: {lake: {config: {wait_for_s3: 5}}}")
+    lake = {"uri": pipeline.uri, "aws": {"region": REGION}, "wait_for_s3": 5.0}
+    impatient.write_text(json.dumps({"resources": {"lake": {"config": lake}}}))
     process = checkout.start(*checkout.job(), "--config", str(impatient))
     until = time.monotonic() + 60
     while not pipeline.api.requests or len(pipeline.lake.snapshots("silver_breweries")) < 2:
