@@ -9,6 +9,7 @@ from brewery_assets.io_managers import SnapshotIOManager, Written
 from brewery_assets.lake import LakeError
 from brewery_assets.report_page import CSV, PAGE, PICTURE, Report
 from brewery_assets.silver import SILVER
+from brewery_assets.suspects_csv import SUSPECTS_CSV
 
 
 class ReportSnapshots(SnapshotIOManager):
@@ -21,6 +22,7 @@ class ReportSnapshots(SnapshotIOManager):
         shown = {
             "page": dg.MetadataValue.path(self.lake.storage.uri(f"{name}/{PAGE}")),
             "csv": dg.MetadataValue.path(self.lake.storage.uri(f"{name}/{CSV}")),
+            "suspects": dg.MetadataValue.path(self.lake.storage.uri(f"{name}/{SUSPECTS_CSV}")),
             "picture": dg.MetadataValue.md(f"![breweries](data:image/png;base64,{picture})"),
         }
         return Written({"rows": value.rows, "codec": "none"}, shown)

@@ -237,6 +237,7 @@ WARNINGS = {
         "nothing_was_rejected",
         "columns_as_before",
     },
+    "suspect_breweries": {"no_more_suspicions_than_before", "columns_as_before"},
     "gold_brewery_counts": {"counts_match_source", "columns_as_before"},
     "gold_brewery_changes": {"columns_as_before"},
 }

@@ -27,9 +27,13 @@ def test_the_assets_form_one_lineage_and_each_says_what_a_row_of_it_is() -> None
         "bronze_breweries": [],
         "silver_breweries": ["bronze_breweries"],
         "rejected_breweries": ["bronze_breweries"],
+        "suspect_breweries": ["bronze_breweries", "silver_breweries"],
         "gold_brewery_counts": ["silver_breweries"],
         "gold_brewery_changes": ["silver_breweries"],
-        REPORT: ["gold_brewery_changes", "gold_brewery_counts", "silver_breweries"],
+        REPORT: [
+            *("gold_brewery_changes", "gold_brewery_counts"),
+            *("silver_breweries", "suspect_breweries"),
+        ],
     }
     for name, node in nodes.items():
         assert node.group_name == ("reports" if name == REPORT else "breweries")

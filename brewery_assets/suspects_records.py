@@ -1,0 +1,74 @@
+"""Suspicions about a record as a whole: it is there twice, its type or its place is misspelled."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from brewery_assets.checks_silver import BREWERY_TYPES
+from brewery_assets.places import misspellings, slug
+from brewery_assets.suspicion import Brewery, Suspicion
+
+COMPARED = ("brewery_type", "phone", "website_url", "postal_code", "longitude", "latitude")
+
+
+def duplicates(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
+    """Records with the name, address, city and state of another one, in capitals or not.
+
+    The suspicion is about the record with fewer values, or else the larger id.
+    """
+    groups: dict[tuple[str, ...], list[Brewery]] = defaultdict(list)
+    for brewery in breweries:
+        spelled = map(slug, (brewery.name, brewery.address_1, brewery.city))
+        groups[(brewery.country, brewery.state, *spelled)].append(brewery)
+    for group in groups.values():
+        kept, *others = sorted(group, key=lambda each: (-each.filled, each.id))
+        for other in others:
+            differing = [
+                column for column in COMPARED if getattr(kept, column) != getattr(other, column)
+            ]
+            yield Suspicion(
+                other,
+                "duplicate",
+                "id",
+                other.id,
+                None,
+                f"{kept.id} has the same name, address, city and state; "
+                + (f"they differ in {', '.join(differing)}." if differing else "they are alike."),
+            )
+
+
+def unknown_types(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
+    """Records of a type that the source is not known to have."""
+    for brewery in breweries:
+        kind = brewery.brewery_type
+        if kind is not None and kind not in BREWERY_TYPES:
+            yield Suspicion(
+                brewery,
+                "unknown_type",
+                "brewery_type",
+                kind,
+                None,
+                f"The known types are {', '.join(BREWERY_TYPES)}.",
+            )
+
+
+def misspelled_places(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
+    """Records whose state is not spelled like that of most others, or as place_aliases.csv has it.
+
+    A name in another language, such as Vlaanderen for Flanders, is no misspelling.
+    """
+    wrong = misspellings()
+    for brewery in breweries:
+        served, name = brewery.state_province, brewery.state_name
+        if served is None or name is None or served == name:
+            continue
+        if why := wrong.get((brewery.country, slug(served))):
+            yield Suspicion(brewery, "misspelled_place", "state_province", served, name, f"{why}.")
+        elif slug(served) == brewery.state:
+            yield Suspicion(
+                brewery,
+                "misspelled_place",
+                "state_province",
+                served,
+                name,
+                "Most records of this state spell it the other way.",
+            )
