@@ -12,7 +12,6 @@ from brewery_assets.suspects_postcodes import Postcode, postcode_of
 from brewery_assets.suspicion import POINT, Brewery, Suspicion
 
 ENOUGH = 10  # points of a country or state; with fewer, nobody can tell where it lies
-NEAR = 100.0  # km, to several of the others: a point among them
 FAR = 500.0  # km, to all but two of the others: a point that is not among them
 VERY_FAR = 3000.0  # km: farther than the Azores from the rest of Portugal
 FAR_FROM_POSTCODE = 40.0  # km, from its center
@@ -72,7 +71,7 @@ def no_pair(
     """Of a brewery whose coordinates are no valid pair, though they may be when swapped."""
     found = ", ".join(half or "nothing" for half in served)
     point = swapped(served)
-    if point and country and country.distance_to(point) <= NEAR:
+    if point and country and country.are_near(point):
         why = f"Swapped, they lie among the other breweries of {country.name}. {OUT_OF_RANGE}"
         return Suspicion(brewery, "coordinates_swapped", POINT, found, str(point), why)
     why = "One of the two is missing." if None in served else OUT_OF_RANGE
@@ -102,7 +101,7 @@ def reflected(brewery: Brewery, point: Point, country: Others | None) -> Suspici
             abs(other.latitude) <= 90
             # The middle is that of most breweries: many points that are swapped do not hide one.
             and kilometers(other, country.middle) < away / 2
-            and country.distance_to(other) <= NEAR
+            and country.are_near(other)
         ):
             why = (
                 f"The point lies {away:,.0f} km from the middle of the breweries of "
@@ -160,7 +159,7 @@ def far_from_state(
 def _among(point: Point, places: Mapping[str, Others], but: str) -> str | None:
     """The name of another place of which several breweries are near."""
     for place, others in places.items():
-        if place != but and others.distance_to(point) <= NEAR:
+        if place != but and others.are_near(point):
             return others.name
     return None
 

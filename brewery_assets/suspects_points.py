@@ -7,7 +7,9 @@ from statistics import median
 from typing import NamedTuple
 
 EARTH = 6371.0  # km, its mean radius
+A_DEGREE = 111.0  # km, of latitude
 SEVERAL = 3  # points that must agree before they say anything about another one
+NEAR = 100.0  # km
 
 
 class Point(NamedTuple):
@@ -55,15 +57,18 @@ class Others:
 
     def distance_of(self, own: Point) -> float:
         """Kilometers within which several others lie of one of these points."""
-        return self._nearest(own, SEVERAL + 1)  # the nearest is the point itself
+        distances = sorted(kilometers(own, other) for other in self._points)
+        # The nearest is the point itself.
+        return distances[SEVERAL] if len(distances) > SEVERAL else inf
 
-    def distance_to(self, foreign: Point) -> float:
-        """Kilometers within which several of these points lie of one that is not among them."""
-        return self._nearest(foreign, SEVERAL)
-
-    def _nearest(self, point: Point, rank: int) -> float:
-        distances = sorted(kilometers(point, other) for other in self._points)
-        return distances[rank - 1] if len(distances) >= rank else inf
+    def are_near(self, foreign: Point) -> bool:
+        """Whether several of these points are near one that is not among them."""
+        near = sum(
+            kilometers(foreign, other) <= NEAR
+            for other in self._points
+            if abs(other.latitude - foreign.latitude) * A_DEGREE <= NEAR  # quicker, for most
+        )
+        return near >= SEVERAL
 
 
 def _cell(point: Point) -> tuple[int, int]:

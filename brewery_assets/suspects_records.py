@@ -1,7 +1,7 @@
 """Suspicions about a record as a whole: it is there twice, its type or its place is misspelled."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from brewery_assets.checks_silver import BREWERY_TYPES
 from brewery_assets.places import misspellings, slug
@@ -15,11 +15,13 @@ def duplicates(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
 
     The suspicion is about the record with fewer values, or else the larger id.
     """
-    groups: dict[tuple[str, ...], list[Brewery]] = defaultdict(list)
-    for brewery in breweries:
-        spelled = map(slug, (brewery.name, brewery.address_1, brewery.city))
-        groups[(brewery.country, brewery.state, *spelled)].append(brewery)
-    for group in groups.values():
+    namesakes = _groups(breweries, lambda each: (each.country, each.state, slug(each.name)))
+    alike = (
+        group
+        for known in namesakes
+        for group in _groups(known, lambda each: (slug(each.address_1), slug(each.city)))
+    )
+    for group in alike:
         kept, *others = sorted(group, key=lambda each: (-each.filled, each.id))
         for other in others:
             differing = [
@@ -34,6 +36,16 @@ def duplicates(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
                 f"{kept.id} has the same name, address, city and state; "
                 + (f"they differ in {', '.join(differing)}." if differing else "they are alike."),
             )
+
+
+def _groups(
+    breweries: Iterable[Brewery], key: Callable[[Brewery], tuple[str, ...]]
+) -> list[list[Brewery]]:
+    """Those of two or more that have one key."""
+    groups: dict[tuple[str, ...], list[Brewery]] = defaultdict(list)
+    for brewery in breweries:
+        groups[key(brewery)].append(brewery)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def unknown_types(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
