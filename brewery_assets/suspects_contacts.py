@@ -46,7 +46,8 @@ def impossible_phones(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
             why = "A spreadsheet turned the phone number into a decimal."
         else:
             number = None
-            why = f"No phone number of {brewery.country_name} is like this: see its length."
+            digits = sum(char.isdigit() for char in brewery.phone)
+            why = f"With {digits} digits it is no phone number of {brewery.country_name}."
         yield Suspicion(brewery, "impossible_phone", "phone", brewery.phone, number, why)
 
 
@@ -88,7 +89,7 @@ def wrong_postcodes(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
 
 
 def _has_form(postcode: str, code: str) -> bool:
-    return any(
+    return postcode.isascii() and any(  # \d of the forms takes other digits too
         all(form.match(postcode.removeprefix(f"{each}-")) for form in _forms(each, None))
         for each in (code, *WITH_POSTCODES_OF.get(code, ()))
     )

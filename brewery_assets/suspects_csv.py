@@ -13,7 +13,7 @@ SUSPECTS_CSV = "suspect_breweries.csv"
 # The columns of the data set that tell a person which brewery it is; then the suspicion.
 RECORD = ("name", "brewery_type", "address_1", "city", "state_province", "postal_code")
 COLUMNS = ("id", *RECORD, "country", "column", "found", "suggested", "rule", "why")
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+FORMULAS = {"=", "+", "-", "@", "\t", "\r"}
 
 
 def suspects_csv(suspects: DataFrame, silver: DataFrame) -> bytes:
@@ -37,11 +37,15 @@ def suspects_csv(suspects: DataFrame, silver: DataFrame) -> bytes:
 def safe_cell(value: str | None) -> str:
     """The text as a cell that no spreadsheet runs as a formula, without invisible characters.
 
-    A cell that begins like a formula gets an apostrophe before it. Control characters, and those
-    that turn the direction of text, are left out.
+    A cell that begins like a formula gets an apostrophe before it. A control character or the end
+    of a line becomes a space; a character that turns the direction of text is left out.
     """
-    if value is None:
-        return ""
-    dangerous = value.lstrip(" ").startswith(FORMULAS)
-    shown = "".join(char for char in value if unicodedata.category(char) not in ("Cc", "Cf"))
-    return f"'{shown}" if dangerous or shown.lstrip().startswith(FORMULAS) else shown
+    served = value or ""
+    shown = "".join(
+        " " if kind in ("Cc", "Zl", "Zp") else char
+        for char in served
+        if (kind := unicodedata.category(char)) != "Cf"
+    )
+    # Spreadsheets skip spaces, and some take = in its full width, U+FF1D, for =.
+    first = unicodedata.normalize("NFKC", shown.strip()[:1])
+    return f"'{shown}" if first in FORMULAS or served[:1] in FORMULAS else shown

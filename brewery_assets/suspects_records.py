@@ -33,8 +33,8 @@ def duplicates(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
                 "id",
                 other.id,
                 None,
-                f"{kept.id} has the same name, address, city and state; "
-                + (f"they differ in {', '.join(differing)}." if differing else "they are alike."),
+                f"{kept.id} has the same name, address, city and state"
+                + (f", though another {', '.join(differing)}." if differing else "."),
             )
 
 

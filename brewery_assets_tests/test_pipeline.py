@@ -80,6 +80,7 @@ def test_the_real_data_is_counted_as_the_csv_has_it(
     silver = pipeline.rows("silver_breweries")
     assert {row["id"] for row in silver} == {row["id"] for row in real_rows}
     assert pipeline.newest("rejected_breweries").rows == 0
+    assert pipeline.newest("suspect_breweries").rows == 247
     texts = [name for name in SERVED_TEXT if name not in ("country", "brewery_type")]
     assert {row["id"]: [row[name] for name in texts] for row in silver} == {
         row["id"]: [(row[name] or "").strip() or None for name in texts] for row in real_rows
