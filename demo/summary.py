@@ -66,7 +66,7 @@ def _suspicions(suspects: Manifest | None) -> list[str]:
     rules = sorted(found.items(), key=lambda it: (-it[1], it[0]))
     return [
         "",
-        f"  {suspects.rows:,} records or values of the source are suspect (docs/data-quality.md):",
+        f"  {suspects.rows:,} suspicions about records of the source (docs/data-quality.md):",
         *textwrap.wrap(
             ", ".join(f"{number:,} {rule}" for rule, number in rules),
             width=96,
