@@ -7,6 +7,7 @@ confirm each other. A record gets one suspicion, of the first rule that fits.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from brewery_assets.places import UNKNOWN
 from brewery_assets.suspects_points import Others, Point, kilometers
 from brewery_assets.suspects_postcodes import Postcode, postcode_of
 from brewery_assets.suspicion import POINT, Brewery, Suspicion
@@ -188,13 +189,13 @@ def _places(
         country: Others(names[country] or country, points)
         for found in (turned, by_country)
         for country, points in found.items()
-        if len(points) >= ENOUGH
+        if len(points) >= ENOUGH and country != UNKNOWN
     }
     return countries, {
         country: {
             state: Others(state_names[country, state] or state, points)
             for state, points in states.items()
-            if len(points) >= ENOUGH
+            if len(points) >= ENOUGH and state != UNKNOWN
         }
         for country, states in by_state.items()
     }

@@ -13,9 +13,11 @@ COMPARED = ("brewery_type", "phone", "website_url", "postal_code", "longitude", 
 def duplicates(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
     """Records with the name, address, city and state of another one, in capitals or not.
 
-    The suspicion is about the record with fewer values, or else the larger id.
+    The suspicion is about the record with fewer values, or else the larger id. Records without an
+    address and a city are not compared.
     """
-    namesakes = _groups(breweries, lambda each: (each.country, each.state, slug(each.name)))
+    placed = (each for each in breweries if each.address_1 or each.city)
+    namesakes = _groups(placed, lambda each: (each.country, each.state, slug(each.name)))
     alike = (
         group
         for known in namesakes

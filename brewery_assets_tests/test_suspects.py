@@ -245,8 +245,9 @@ def test_the_record_with_fewer_values_is_the_duplicate() -> None:
 
 
 def test_three_records_of_one_brewery_are_two_suspicions() -> None:
-    three = [brewery("Belgium", id=letter) for letter in "cab"]
+    three = [brewery("Belgium", id=letter, city="Mol") for letter in "cab"]
     assert [each.brewery.id for each in duplicates(three)] == ["b", "c"]
+    assert not list(duplicates([each._replace(city=None) for each in three]))
 
 
 def test_a_type_that_is_not_known_is_suspect_and_a_missing_one_is_not() -> None:
@@ -447,6 +448,11 @@ def test_wrong_points_do_not_confirm_each_other() -> None:
     found = about_coordinates(known)
     assert [each.brewery for each in found] == known[20:]
     assert {each.rule for each in found} == {"coordinates_swapped"}
+
+
+def test_breweries_of_an_unknown_country_are_not_judged_by_each_other() -> None:
+    known = located("Unknown", [*around(CORK), (51.9, -8.5)], state="Unknown")
+    assert not about_coordinates(known)
 
 
 def test_two_points_are_no_country_and_no_state() -> None:
