@@ -2,15 +2,23 @@
 
 from collections.abc import Mapping
 
-from brewery_assets import checks_bronze, checks_changes, checks_gold, checks_silver
+from brewery_assets import (
+    checks_bronze,
+    checks_changes,
+    checks_gold,
+    checks_silver,
+    checks_suspects,
+)
 from brewery_assets.audit import Rule, audit_of
 from brewery_assets.changes import CHANGES
 from brewery_assets.gold import GOLD
 from brewery_assets.silver import REJECTED, SILVER
+from brewery_assets.suspects import SUSPECTS
 
 AUDITED = {
     "bronze_breweries": checks_bronze,
     SILVER.name: checks_silver,
+    SUSPECTS.name: checks_suspects,
     GOLD.name: checks_gold,
     CHANGES.name: checks_changes,
 }

@@ -31,10 +31,12 @@ from brewery_assets.settings import Settings
 from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_breweries
 from brewery_assets.source import OpenBreweryDB
 from brewery_assets.spark import Emr, Spark
+from brewery_assets.suspects import SUSPECTS, suspect_breweries
 
 ASSETS = [
     bronze_breweries,
     silver_and_rejected_breweries,
+    suspect_breweries,
     gold_brewery_counts,
     gold_brewery_changes,
     brewery_report,
@@ -68,7 +70,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         ),
         "limits": Limits(**settings.limits),
         "json_lines_snapshots": json_lines_snapshots,
-        "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, GOLD, CHANGES),
+        "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, SUSPECTS, GOLD, CHANGES),
         "report_snapshots": report_snapshots,
     }
 

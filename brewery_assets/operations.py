@@ -20,10 +20,14 @@ from brewery_assets.lake_manifest import Manifest
 from brewery_assets.report import REPORT
 from brewery_assets.settings import Settings, SettingsError
 from brewery_assets.silver import REJECTED, SILVER
+from brewery_assets.suspects import SUSPECTS
 
 SCHEDULES = (DAILY,)
 SENSORS = (gold_updated.name, alerts_sensor.name)
-LAYERS = ("bronze_breweries", SILVER.name, REJECTED.name, GOLD.name, CHANGES.name)
+LAYERS = (
+    *("bronze_breweries", SILVER.name, REJECTED.name, SUSPECTS.name),
+    *(GOLD.name, CHANGES.name),
+)
 STARTED_BY = os.environ.get("DAEMON_STARTED_BY", "make dev")  # the stack says otherwise
 DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 RUNS = 8

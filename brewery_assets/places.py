@@ -92,8 +92,19 @@ def alias_slugs() -> set[tuple[str, str]]:
 @cache
 def aliases() -> dict[tuple[str, str], str]:
     """The state's name for each (country slug, slug of a spelling) of place_aliases.csv."""
+    return {_key(row): row["state_name"] for row in _alias_rows()}
+
+
+@cache
+def misspellings() -> dict[tuple[str, str], str]:
+    """Of the aliases, why each one that is no name in another language is wrong."""
+    return {_key(row): row["why"] for row in _alias_rows() if row["misspelled"] == "yes"}
+
+
+def _alias_rows() -> list[dict[str, str]]:
     content = files(__package__).joinpath("place_aliases.csv").read_text(encoding="utf-8")
-    return {
-        (slug(row["country"]), slug(row["spelling"])): row["state_name"]
-        for row in csv.DictReader(content.splitlines())
-    }
+    return list(csv.DictReader(content.splitlines()))
+
+
+def _key(row: dict[str, str]) -> tuple[str, str]:
+    return slug(row["country"]), slug(row["spelling"])

@@ -9,6 +9,8 @@ from brewery_assets.lake import Lake
 from brewery_assets.report_facts import facts_of
 from brewery_assets.report_page import Report, report_of
 from brewery_assets.silver import SILVER
+from brewery_assets.suspects import SUSPECTS
+from brewery_assets.suspects_csv import suspects_of
 
 REPORT = "brewery_report"
 
@@ -16,9 +18,9 @@ REPORT = "brewery_report"
 @dg.asset(
     name=REPORT,
     ins={SILVER.name: dg.AssetIn(metadata={"behind": GOLD.name})},
-    deps=[CHANGES.name],
+    deps=[CHANGES.name, SUSPECTS.name],
     io_manager_key="report_snapshots",
-    required_resource_keys={"lake"},
+    required_resource_keys={"lake", "parquet_snapshots"},
     group_name="reports",
     kinds={"html", "csv"},
     owners=["team:data-engineering"],
@@ -29,7 +31,14 @@ def brewery_report(
     gold_brewery_counts: DataFrame,
     silver_breweries: DataFrame,
 ) -> Report:
-    """One page of the newest published counts, at the same address every time."""
+    """One page of the newest published counts and suspicions, at the same address every time."""
     lake: Lake = context.resources.lake
-    facts = lake.through_outages(lambda: facts_of(lake, gold_brewery_counts, silver_breweries))
-    return report_of(facts)
+    tables = context.resources.parquet_snapshots
+
+    def report() -> Report:
+        # Of the suspicions, as of the changes, it shows what there is.
+        newest = lake.newest(SUSPECTS.name)
+        suspects = suspects_of(tables.read(newest), silver_breweries) if newest else []
+        return report_of(facts_of(lake, gold_brewery_counts, silver_breweries), suspects)
+
+    return lake.through_outages(report)

@@ -19,6 +19,7 @@ from brewery_assets.presentation import csv_cell, visible
 from brewery_assets.redaction import redacted
 from brewery_assets.report_charts import STATES_SHOWN, charts, picture
 from brewery_assets.report_facts import Facts
+from brewery_assets.suspects_csv import SUSPECTS_COLUMNS, SUSPECTS_CSV
 
 PAGE, CSV, PICTURE = "index.html", "brewery_counts.csv", "breweries.png"
 
@@ -30,9 +31,17 @@ class Report(NamedTuple):
     rows: int
 
 
-def report_of(facts: Facts) -> Report:
-    """The files that show the facts."""
-    tables = {CSV: table(GOLD.columns, facts.counts)}
+def report_of(facts: Facts, suspects: Iterable[Mapping[str, Any]]) -> Report:
+    """The files that show the facts and the suspicions.
+
+    Args:
+        facts: of the page.
+        suspects: rows of the suspicions' CSV.
+    """
+    tables = {
+        CSV: table(GOLD.columns, facts.counts),
+        SUSPECTS_CSV: table(SUSPECTS_COLUMNS, suspects),
+    }
     files = {PICTURE: picture(facts), **tables, PAGE: page(facts, tables).encode()}
     return Report(files, len(facts.counts))
 

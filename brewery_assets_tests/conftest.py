@@ -34,7 +34,10 @@ from demo.faults import Faults
 from demo.s3 import S3Server
 from demo.server import DemoApi
 
-TABLES = ("silver_breweries", "rejected_breweries", "gold_brewery_counts", "gold_brewery_changes")
+TABLES = (
+    *("silver_breweries", "rejected_breweries", "suspect_breweries"),
+    *("gold_brewery_counts", "gold_brewery_changes"),
+)
 LAYERS = ("bronze_breweries", *TABLES)
 SETTINGS = {name.upper() for name in Settings.model_fields}
 

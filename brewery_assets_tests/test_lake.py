@@ -175,7 +175,7 @@ def test_a_published_file_whose_content_changed_is_refused_at_the_same_size_and_
     for reader in (lake, Lake(uri=str(folder))):
         with pytest.raises(
             LakeError,
-            match=r"not those of its _manifest\.json \(a\.parquet has another content\); put them",
+            match=r"not those of its _manifest\.json: a\.parquet has another content; put back",
         ):
             reader.reading("gold")
 

@@ -103,6 +103,7 @@ def test_only_work_that_did_not_reach_the_store_is_done_again(
     s3: S3Server, prefix: str, said: str, tried: int
 ) -> None:
     lake = Lake(uri=f"s3://lake/{prefix}")
+    lake.storage.prepare()
     tries = []
 
     def work() -> NoReturn:

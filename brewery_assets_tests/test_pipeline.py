@@ -27,9 +27,13 @@ def test_the_assets_form_one_lineage_and_each_says_what_a_row_of_it_is() -> None
         "bronze_breweries": [],
         "silver_breweries": ["bronze_breweries"],
         "rejected_breweries": ["bronze_breweries"],
+        "suspect_breweries": ["bronze_breweries", "silver_breweries"],
         "gold_brewery_counts": ["silver_breweries"],
         "gold_brewery_changes": ["silver_breweries"],
-        REPORT: ["gold_brewery_changes", "gold_brewery_counts", "silver_breweries"],
+        REPORT: [
+            *("gold_brewery_changes", "gold_brewery_counts"),
+            *("silver_breweries", "suspect_breweries"),
+        ],
     }
     for name, node in nodes.items():
         assert node.group_name == ("reports" if name == REPORT else "breweries")
@@ -76,6 +80,7 @@ def test_the_real_data_is_counted_as_the_csv_has_it(
     silver = pipeline.rows("silver_breweries")
     assert {row["id"] for row in silver} == {row["id"] for row in real_rows}
     assert pipeline.newest("rejected_breweries").rows == 0
+    assert pipeline.newest("suspect_breweries").rows == 247
     texts = [name for name in SERVED_TEXT if name not in ("country", "brewery_type")]
     assert {row["id"]: [row[name] for name in texts] for row in silver} == {
         row["id"]: [(row[name] or "").strip() or None for name in texts] for row in real_rows

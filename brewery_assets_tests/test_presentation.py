@@ -83,6 +83,20 @@ def test_so_has_one_that_begins_with_a_tab_or_a_carriage_return(start: str) -> N
     assert csv_cell(f"{start}text") == "' text"
 
 
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("+49 9261", "'+49 9261"),
+        ("\u200b=1", "'\u200b=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("a\u202eb\u2066c\x00d\ne\u2028f", "abcd e f"),
+        ("55044-", "55044-"),
+    ],
+)
+def test_cells_of_a_csv_as_the_source_has_them(value: str, cell: str) -> None:
+    assert csv_cell(value) == cell
+
+
 @pytest.mark.parametrize("value", ["a=1", "Baden-Württemberg", "'t IJ", "1+1", "", None, -5, -1.5])
 def test_any_other_cell_of_a_csv_is_as_it_was(value: object) -> None:
     assert csv_cell(value) == value

@@ -20,6 +20,7 @@ from brewery_assets.lake_storage import Folder, Storage
 from brewery_assets.report import REPORT
 from brewery_assets.report_charts import STATES_SHOWN
 from brewery_assets.report_page import Report
+from brewery_assets.suspects_csv import SUSPECTS_CSV
 from brewery_assets_tests.browser import Shown
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import GOOD, IRELAND, OREGON, SILESIA, row
@@ -42,12 +43,13 @@ def published(pipeline: Pipeline) -> Path:
     return Path(pipeline.uri) / REPORT / "index.html"
 
 
-def csv_in(page: Path) -> bytes:
-    """The CSV of the counts that the page holds."""
+def csv_in(page: Path, name: str = CSV) -> bytes:
+    """The CSV of the counts, or another that the page holds."""
     said = page.read_text(encoding="utf-8")
-    ((content, name),) = re.findall('"data:text/csv;.*base64,(.*)" download="(.*?)"', said)
-    assert name == CSV
-    return base64.b64decode(content)
+    links = re.findall('"data:text/csv;.*base64,(.*)" download="(.*?)"', said)
+    held = {name: base64.b64decode(content) for content, name in links}
+    assert list(held) == [CSV, SUSPECTS_CSV]
+    return held[name]
 
 
 def rows_of(content: bytes) -> list[dict[str, str | None]]:
@@ -221,7 +223,8 @@ def test_the_csv_is_gold_and_lies_in_the_page_and_in_the_snapshot(pipeline: Pipe
     kept = page.parent / f"snapshot={manifest.snapshot}"
     assert {path.name for path in page.parent.iterdir()} == {kept.name, page.name}
     assert (kept / page.name).read_bytes() == page.read_bytes()
-    assert (kept / CSV).read_bytes() == csv_in(page)
+    for name in (CSV, SUSPECTS_CSV):
+        assert (kept / name).read_bytes() == csv_in(page, name)
     assert (kept / "breweries.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -28,6 +28,7 @@ from brewery_assets.silver import (
 from brewery_assets.source_profile import profile_of
 from brewery_assets.source_records import split_page
 from brewery_assets.spark import Spark
+from brewery_assets.suspects import SUSPECTS, breweries_of, frame, suspicions
 from brewery_assets.tables import Table, small
 from demo.data import load
 
@@ -73,7 +74,7 @@ def page() -> str:
 
 def _layers() -> Iterator[tuple[str, list[Column]]]:
     yield "bronze_breweries", [Column(name, *about) for name, about in FIELDS.items()]
-    for table in (SILVER, REJECTED, GOLD, CHANGES):
+    for table in (SILVER, REJECTED, SUSPECTS, GOLD, CHANGES):
         comments = {field.name: field.metadata["comment"] for field in table.schema.fields}
         yield table.name, [Column(*column, comments[column[0]]) for column in table.types.items()]
 
@@ -88,8 +89,14 @@ def _nulls(spark: Spark, lines: Sequence[str]) -> Iterator[tuple[str, dict[str, 
     found = spellings(bronze).collect()
     places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
     silver = breweries(parsed, places_frame(session, places))
-    for table, frame in ((SILVER, silver), (REJECTED, rejected(parsed)), (GOLD, counts(silver))):
-        if shares := _shares(table, frame):
+    suspects = frame(silver, suspicions(breweries_of(silver, bronze)))
+    for table, rows in (
+        (SILVER, silver),
+        (REJECTED, rejected(parsed)),
+        (SUSPECTS, suspects),
+        (GOLD, counts(silver)),
+    ):
+        if shares := _shares(table, rows):
             yield table.name, shares
 
 

@@ -1,6 +1,7 @@
 """What lies in a lake, for a person at a terminal."""
 
 import os
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from brewery_assets.lake import Lake
 from brewery_assets.lake_manifest import Manifest
 from brewery_assets.lake_rows import parquet_files, table_of
 from brewery_assets.operations import LAYERS, layer_line
+from brewery_assets.suspects import SUSPECTS
 
 PLACES = 10
 
@@ -38,6 +40,7 @@ def summary_of(lake: Lake) -> str:
                 f"  {layer_line(manifest)} {_where(lake, manifest)}/"
                 for manifest in newest.values()
             ),
+            *_suspicions(newest.get(SUSPECTS.name)),
             "",
             *(f"  {a:{width}}{b}".rstrip() for a, b in zip(left, right, strict=True)),
             "",
@@ -48,6 +51,24 @@ def summary_of(lake: Lake) -> str:
             "  make help           the other commands; README.md has queries to start from",
         ]
     )
+
+
+def _suspicions(suspects: Manifest | None) -> list[str]:
+    """How many there are, by rule."""
+    if suspects is None:
+        return []
+    found = suspects.check("no_more_suspicions_than_before")["by_rule"]
+    rules = sorted(found.items(), key=lambda it: (-it[1], it[0]))
+    return [
+        "",
+        f"  {suspects.rows:,} suspicions about records of the source (docs/data-quality.md):",
+        *textwrap.wrap(
+            ", ".join(f"{number:,} {rule}" for rule, number in rules),
+            width=96,
+            initial_indent="    ",
+            subsequent_indent="    ",
+        ),
+    ]
 
 
 def _where(lake: Lake, manifest: Manifest) -> str:
