@@ -341,4 +341,5 @@ RECOUNT: dict[str, dict[str, Callable[[Read], Found]]] = {
         "one_row_per_brewery": one_per_brewery,
         "columns_as_before": table_columns(7),
     },
+    "suspect_breweries": {"columns_as_before": table_columns(9)},
 }

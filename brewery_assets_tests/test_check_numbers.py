@@ -2,12 +2,14 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from brewery_assets.checks import AUDITS
@@ -41,8 +43,10 @@ ACCEPTED = (
     "columns_are_as_full_as_before",
     "countries_and_types_are_still_there",
 )
+SUSPICIONS = ("suspect_breweries", "no_more_suspicions_than_before")
 CHECKS = sorted(
-    (key.asset_key.to_user_string(), key.name) for audit in AUDITS for key in audit.check_keys
+    {(key.asset_key.to_user_string(), key.name) for audit in AUDITS for key in audit.check_keys}
+    - {SUSPICIONS}  # counted below: test_suspects.py has the rules
 )
 
 
@@ -179,3 +183,20 @@ def test_a_check_reports_what_an_independent_count_finds(
     assert found.passed[name] is passes
     manifest = json.loads((folder / "_manifest.json").read_text(encoding="utf-8"))
     assert (manifest["layer"], manifest["snapshot"]) == (asset, snapshot)
+
+
+@pytest.mark.parametrize("run", ["first", "second"])
+def test_the_suspicions_are_counted_by_rule(both: dict[str, Reported], run: str) -> None:
+    name = ".".join(SUSPICIONS)
+    said = both[run].numbers[name]
+    rules = pq.read_table(said["path"], columns=["rule"]).column("rule").to_pylist()
+    assert said["by_rule"] == Counter(rules)
+    assert said["suspicions"] == len(rules) > 0
+    before = both[run].previous
+    more = {
+        rule: {"before": before.numbers[name]["by_rule"].get(rule, 0), "now": rows}
+        for rule, rows in Counter(rules).items()
+        if before and rows > before.numbers[name]["by_rule"].get(rule, 0)
+    }
+    assert said.get("more", {}) == more
+    assert both[run].passed[name] is (not more)
