@@ -52,7 +52,7 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=packages /opt/spark /opt/spark
-COPY brewery_assets/spark_s3a.py deploy/spark/image.py deploy/spark/jars.sha256 /build/
+COPY brewery_assets/engine/s3a.py deploy/spark/image.py deploy/spark/jars.sha256 /build/
 RUN /opt/venv/bin/python /build/image.py \
     && cd /opt/spark/jars-s3a && sha256sum --quiet --strict --check /build/jars.sha256 \
     && [ "$(ls | wc -l)" = "$(wc -l </build/jars.sha256)" ]

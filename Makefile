@@ -13,7 +13,7 @@ define in_stack_or_here
 	else $(MAKE) --no-print-directory $(or $(3),$(VENV)/installed) && echo "On this machine:" && \
 	$(or $(2),$(BIN)/$(1)); fi
 endef
-job_in_stack_or_here = $(call in_stack_or_here,python -m brewery_assets.launch $(1),$(BIN)/dg launch --job $(1),$(2))
+job_in_stack_or_here = $(call in_stack_or_here,python -m brewery_assets.operations.launch $(1),$(BIN)/dg launch --job $(1),$(2))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled 
 
 # Tests run side by side, one more than there are cores, since many of them wait; types meanwhile.
 define lint_and_test
-@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports --no-cache
 @$(BIN)/mypy & types=$$!; \
 	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadgroup $(1) $(PYTEST); \
 	tests=$$?; wait $$types || { echo "mypy found errors: see above"; exit 1; }; exit $$tests
@@ -46,6 +46,7 @@ fresh_test: ## README's two commands in a minimal Debian: SUITE=forky (Python 3.
 lint: $(VENV)/installed ## check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 build: ## the stack's images, and .env with random secrets if there is none
@@ -70,13 +71,13 @@ status: ## what is on, how the last runs ended, the newest snapshot of each laye
 	$(call in_stack_or_here,python -m brewery_assets.operations status)
 
 verify: ## whether each snapshot's files are those of its manifest, and the layers agree
-	$(call in_stack_or_here,python -m brewery_assets.lake_verify)
+	$(call in_stack_or_here,python -m brewery_assets.operations.verify)
 
 publish_report: ## the page of the newest counts, with its CSV inside: <lake>/brewery_report/index.html
 	$(call job_in_stack_or_here,publish_report)
 
 alert_test: ## a test message to every address in ALERT_URLS, and whether it arrived
-	$(call in_stack_or_here,python -m brewery_assets.alert_test)
+	$(call in_stack_or_here,python -m brewery_assets.operations.alert_test)
 
 audit_silver: ## silver against its Great Expectations; HTML in <lake>/data_docs/
 	$(call job_in_stack_or_here,audit_silver,$(VENV)/expectations)
@@ -88,7 +89,7 @@ s3: $(VENV)/installed ## an S3 server on loopback, to try a lake on S3 without a
 	@$(BIN)/python -m demo.s3
 
 spark_connect: $(VENV)/installed ## an Apache Spark Connect server on localhost:15002, with a token (Java 17 to 22)
-	@$(BIN)/python -m brewery_assets.spark_server
+	@$(BIN)/python -m brewery_assets.engine.server
 
 spark_3_5: .spark-3.5/installed ## Apache Spark 3.5 in .spark-3.5/, for the tests against what EMR runs
 

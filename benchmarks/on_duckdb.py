@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.clock import BRONZE, clock
-from brewery_assets.places import Spelling, conform
+from brewery_assets.layers.places import Spelling, conform
 
 WHITE_SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 

@@ -18,18 +18,18 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from benchmarks.clock import BRONZE, clock
-from brewery_assets.changes import CHANGES, changes
-from brewery_assets.checks import AUDITED
+from brewery_assets.checks.rules import AUDITED
 from brewery_assets.definitions import resources_of
-from brewery_assets.gold import GOLD, gold_brewery_counts
-from brewery_assets.io_managers import parquet_snapshots
-from brewery_assets.lake import MANIFEST
-from brewery_assets.lake_manifest import Manifest, folder_of
+from brewery_assets.lake.io_managers import parquet_snapshots
+from brewery_assets.lake.lake import MANIFEST
+from brewery_assets.lake.manifest import Manifest, folder_of
+from brewery_assets.lake.tables import Look, Table
+from brewery_assets.layers.changes import CHANGES, changes
+from brewery_assets.layers.gold import GOLD, gold_brewery_counts
+from brewery_assets.layers.silver import REJECTED, SILVER, silver_and_rejected_breweries
 from brewery_assets.settings import Settings
-from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_breweries
-from brewery_assets.source_profile import profile_of
-from brewery_assets.source_records import split_page
-from brewery_assets.tables import Look, Table
+from brewery_assets.source.profile import profile_of
+from brewery_assets.source.records import split_page
 
 NAMES = ("20260101T000000Z-00000000", "20260102T000000Z-00000000")  # an older snapshot, and another
 

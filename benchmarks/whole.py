@@ -9,7 +9,7 @@ from benchmarks.bench import Bench, BenchmarkError
 from benchmarks.lines import REAL_ROWS
 from benchmarks.relay import relay
 from brewery_assets.aws import Aws, environment
-from brewery_assets.lake import Lake
+from brewery_assets.lake.lake import Lake
 from demo.s3 import REGION, S3Server
 
 PIPELINE = ("run_pipeline_brewery", "brewery_assets.definitions")

@@ -30,14 +30,8 @@ class Aws(dg.Config):
 
     region: str | None = Field(default=None, description="AWS_REGION, which boto3 does not read.")
 
-    def s3(self) -> Any:
-        """A boto3 S3 client."""
-        from brewery_assets.aws_s3 import S3  # seconds that only a lake on S3 pays
-
-        return S3(region_name=self.region).get_client()
-
     def client(self, service: str) -> Any:
-        """A boto3 client of another service."""
+        """A boto3 client of a service."""
         import boto3
         from botocore.config import Config
 

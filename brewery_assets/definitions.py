@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from brewery_assets.alerts import Alerts
-from brewery_assets.automation import (
+from brewery_assets.automation.alerts import Alerts
+from brewery_assets.automation.jobs import (
     alerts_sensor,
     audit_silver,
     daily_pipeline,
@@ -16,22 +16,22 @@ from brewery_assets.automation import (
     run_pipeline_brewery,
 )
 from brewery_assets.aws import Aws
-from brewery_assets.bronze import bronze_breweries
-from brewery_assets.changes import CHANGES, gold_brewery_changes
-from brewery_assets.checks import AUDITS
-from brewery_assets.expectations import meets_expectations
-from brewery_assets.gold import GOLD, gold_brewery_counts
-from brewery_assets.io_managers import json_lines_snapshots, parquet_snapshots
-from brewery_assets.lake import Lake
-from brewery_assets.limits import Limits
+from brewery_assets.checks.expectations import meets_expectations
+from brewery_assets.checks.limits import Limits
+from brewery_assets.checks.rules import AUDITS
+from brewery_assets.engine.spark import Emr, Spark
+from brewery_assets.lake.io_managers import json_lines_snapshots, parquet_snapshots
+from brewery_assets.lake.lake import Lake
+from brewery_assets.layers.bronze import bronze_breweries
+from brewery_assets.layers.changes import CHANGES, gold_brewery_changes
+from brewery_assets.layers.gold import GOLD, gold_brewery_counts
+from brewery_assets.layers.silver import REJECTED, SILVER, silver_and_rejected_breweries
+from brewery_assets.layers.suspects.table import SUSPECTS, suspect_breweries
 from brewery_assets.redaction import holds_secret
-from brewery_assets.report import brewery_report
-from brewery_assets.report_snapshots import report_snapshots
+from brewery_assets.report.asset import brewery_report
+from brewery_assets.report.io_manager import report_snapshots
 from brewery_assets.settings import Settings
-from brewery_assets.silver import REJECTED, SILVER, silver_and_rejected_breweries
-from brewery_assets.source import OpenBreweryDB
-from brewery_assets.spark import Emr, Spark
-from brewery_assets.suspects import SUSPECTS, suspect_breweries
+from brewery_assets.source.client import OpenBreweryDB
 
 ASSETS = [
     bronze_breweries,

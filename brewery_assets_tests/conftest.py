@@ -19,13 +19,13 @@ from playwright.sync_api import Browser
 from pyarrow.dataset import HivePartitioning
 from pyarrow.fs import S3FileSystem
 
-from brewery_assets.checks import AUDITS
+from brewery_assets.checks.rules import AUDITS
 from brewery_assets.definitions import ASSETS, resources_of
-from brewery_assets.lake import Lake
-from brewery_assets.lake_manifest import Manifest
+from brewery_assets.engine.server import TOKEN
+from brewery_assets.lake.lake import Lake
+from brewery_assets.lake.manifest import Manifest
 from brewery_assets.settings import Settings
-from brewery_assets.source import OpenBreweryDB
-from brewery_assets.spark_server import TOKEN
+from brewery_assets.source.client import OpenBreweryDB
 from brewery_assets_tests.browser import chromium
 from brewery_assets_tests.scenario import ROWS
 from brewery_assets_tests.spark_servers import SparkServer

@@ -151,7 +151,9 @@ def slug(name: str | None) -> str:
 
 def aliases() -> dict[tuple[str, str], str]:
     """The state's name for each misspelled (country, state), from the package's data file."""
-    content = files("brewery_assets").joinpath("place_aliases.csv").read_text(encoding="utf-8")
+    content = (
+        files("brewery_assets.layers").joinpath("place_aliases.csv").read_text(encoding="utf-8")
+    )
     return {
         (slug(row["country"]), slug(row["spelling"])): row["state_name"]
         for row in csv.DictReader(content.splitlines())

@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from brewery_assets.source import OpenBreweryDB
-from brewery_assets.source_http import SourceError
-from brewery_assets.source_reader import Reading
+from brewery_assets.source.client import OpenBreweryDB
+from brewery_assets.source.http import SourceError
+from brewery_assets.source.reader import Reading
 
 LOG = logging.getLogger(__name__)
 PAGES_OF_1050 = 7  # the last of them empty

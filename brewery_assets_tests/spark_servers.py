@@ -14,8 +14,8 @@ from typing import NoReturn
 
 import pytest
 
-from brewery_assets.java import SPARK_3_5, SPARK_4_1, NoJavaError, find_java
-from brewery_assets.spark_server import TOKEN
+from brewery_assets.engine.java import SPARK_3_5, SPARK_4_1, NoJavaError, find_java
+from brewery_assets.engine.server import TOKEN
 from brewery_assets_tests.checkout import ROOT
 from demo.s3 import free_port
 
@@ -58,7 +58,7 @@ class SparkServer:
         self.port = free_port()
         self.remote = ""
         self._environment = dict(environment)
-        module = "brewery_assets.spark_server"
+        module = "brewery_assets.engine.server"
         self._command = [sys.executable, "-m", module, "--port", str(self.port)]
         self._running = ExitStack()
 

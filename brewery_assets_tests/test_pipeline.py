@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from brewery_assets.definitions import defs
-from brewery_assets.report import REPORT
-from brewery_assets.silver import SERVED_TEXT
+from brewery_assets.layers.silver import SERVED_TEXT
+from brewery_assets.report.asset import REPORT
 from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of
 from brewery_assets_tests.scenario import BROKEN, GOOD, OREGON, ROWS, UNKNOWN_FIELDS
 from demo.data import Row

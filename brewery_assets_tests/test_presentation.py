@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from brewery_assets.lake.tables import markdown
 from brewery_assets.presentation import csv_cell, markdown_text, visible
-from brewery_assets.tables import markdown
 
 repeatably = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 HOSTILE = [

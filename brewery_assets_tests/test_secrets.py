@@ -13,15 +13,15 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from pysail.spark import SparkConnectServer
 
-from brewery_assets.alert_delivery import deliver
-from brewery_assets.alerts import Alerts
+from brewery_assets.automation.alerts import Alerts
+from brewery_assets.automation.delivery import deliver
 from brewery_assets.aws import why
-from brewery_assets.checks import AUDITS
+from brewery_assets.checks.rules import AUDITS
 from brewery_assets.definitions import ASSETS, resources_of
-from brewery_assets.launch import config_of
+from brewery_assets.operations.launch import config_of
 from brewery_assets.redaction import Address, holds_secret, redacted, redacted_text
 from brewery_assets.settings import Settings, SettingsError
-from brewery_assets.source_http import SourceError
+from brewery_assets.source.http import SourceError
 from brewery_assets_tests.checkout import JOB, Checkout, contents
 from brewery_assets_tests.mail import SECRET, TOKEN, WebHook
 from brewery_assets_tests.scripted_api import Asked, Reply, ScriptedApi, read, some

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from brewery_assets.gold import GOLD
-from brewery_assets.lake_manifest import Manifest
-from brewery_assets.report import REPORT
-from brewery_assets.silver import SILVER
+from brewery_assets.lake.manifest import Manifest
+from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.silver import SILVER
+from brewery_assets.report.asset import REPORT
 from brewery_assets_tests.browser import chromium
 from brewery_assets_tests.checkout import JOB
 from brewery_assets_tests.conftest import LAYERS

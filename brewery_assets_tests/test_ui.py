@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Browser
 
-from brewery_assets.checks import RULES
-from brewery_assets.gold import GOLD
-from brewery_assets.report import REPORT
-from brewery_assets.silver import SILVER
+from brewery_assets.checks.rules import RULES
+from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.silver import SILVER
+from brewery_assets.report.asset import REPORT
 from brewery_assets_tests.checkout import ROOT, Checkout
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.dagster_ui import make_dev

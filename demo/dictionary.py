@@ -8,15 +8,17 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from brewery_assets.audit import Rule
-from brewery_assets.bronze import FIELDS
-from brewery_assets.changes import CHANGES
-from brewery_assets.checks import RULES
+from brewery_assets.checks.audit import Rule
+from brewery_assets.checks.expectations import meets_expectations
+from brewery_assets.checks.rules import RULES
 from brewery_assets.definitions import ASSETS
-from brewery_assets.expectations import meets_expectations
-from brewery_assets.gold import GOLD, counts
-from brewery_assets.places import Spelling, conform
-from brewery_assets.silver import (
+from brewery_assets.engine.spark import Spark
+from brewery_assets.lake.tables import Table, small
+from brewery_assets.layers.bronze import FIELDS
+from brewery_assets.layers.changes import CHANGES
+from brewery_assets.layers.gold import GOLD, counts
+from brewery_assets.layers.places import Spelling, conform
+from brewery_assets.layers.silver import (
     REJECTED,
     SILVER,
     breweries,
@@ -25,11 +27,9 @@ from brewery_assets.silver import (
     rejected,
     spellings,
 )
-from brewery_assets.source_profile import profile_of
-from brewery_assets.source_records import split_page
-from brewery_assets.spark import Spark
-from brewery_assets.suspects import SUSPECTS, breweries_of, frame, suspicions
-from brewery_assets.tables import Table, small
+from brewery_assets.layers.suspects.table import SUSPECTS, breweries_of, frame, suspicions
+from brewery_assets.source.profile import profile_of
+from brewery_assets.source.records import split_page
 from demo.data import load
 
 PAGE = Path(__file__).parents[1] / "docs" / "data-dictionary.md"

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from brewery_assets.gold import GOLD
-from brewery_assets.lake import Lake
-from brewery_assets.lake_manifest import Manifest
-from brewery_assets.lake_rows import parquet_files, table_of
-from brewery_assets.operations import LAYERS, layer_line
-from brewery_assets.suspects import SUSPECTS
+from brewery_assets.lake.lake import Lake
+from brewery_assets.lake.manifest import Manifest
+from brewery_assets.lake.rows import parquet_files, table_of
+from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.suspects.table import SUSPECTS
+from brewery_assets.operations.platform import LAYERS, layer_line
 
 PLACES = 10
 

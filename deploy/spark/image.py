@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-import spark_s3a
+import s3a
 from pyspark.sql import SparkSession
 
 SPARK = Path("/opt/spark")
@@ -20,15 +20,11 @@ def main() -> None:
     """Writes conf/spark-defaults.conf, and fetches the jars into jars-s3a/."""
     os.environ["SPARK_HOME"] = str(SPARK)
     builder = SparkSession.builder.master("local[1]").config("spark.jars.ivy", str(FETCHED))
-    for name, value in spark_s3a.JARS.items():
+    for name, value in s3a.JARS.items():
         builder = builder.config(name, value)
     builder.getOrCreate().stop()
     shutil.copytree(FETCHED / "jars", SPARK / "jars-s3a")
-    settings = {
-        name: value
-        for name, value in spark_s3a.settings(PLACE).items()
-        if name not in spark_s3a.JARS
-    }
+    settings = {name: value for name, value in s3a.settings(PLACE).items() if name not in s3a.JARS}
     settings |= {
         "spark.executor.memory": "1536m",
         "spark.executor.logs.rolling.strategy": "size",

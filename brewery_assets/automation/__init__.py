@@ -1,0 +1,1 @@
+"""Jobs, the schedule, sensors and alerts."""

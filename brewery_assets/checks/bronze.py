@@ -1,0 +1,137 @@
+"""What is checked of bronze: that it is the whole source, as it was, in the form it had."""
+
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from brewery_assets.checks.audit import Outcome, Rule
+from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
+from brewery_assets.lake.io_managers import JsonLinesSnapshots
+from brewery_assets.lake.manifest import Manifest
+from brewery_assets.layers.bronze import FIELDS
+
+COORDINATES = ("longitude", "latitude")  # numbers or text, by version of the API
+RULES = {
+    "complete_against_source": Rule(
+        "Bronze has as many distinct records as the source's total, before and after the read.",
+        columns=("id",),
+    ),
+    "row_count_is_plausible": Rule(
+        "There are rows, and at most ROWS_LOST_PERCENT fewer than in the previous snapshot.",
+        acceptable=True,
+    ),
+    "counts_match_source": Rule(
+        "Bronze has as many records of each type and country as the source counts.",
+        blocking=False,
+        columns=("brewery_type", "country"),
+    ),
+    "fields_as_expected": Rule(
+        "No known field is missing from all records, no field is new, and all have known types.",
+        blocking=False,
+    ),
+    "columns_as_before": COLUMNS_AS_BEFORE,
+}
+
+
+def complete_against_source(content: bytes, source: Mapping[str, Any]) -> Outcome:
+    """Whether bronze has as many distinct records as both metas say, and is what was read.
+
+    Args:
+        content: bronze's file.
+        source: what the source said and how it was read, as in bronze's manifest. Where it said
+            nothing that could be counted, or rows are allowed to be missing, `doubt` says so and
+            `verified` is false.
+    """
+    before, after = (
+        meta and meta["total"] for meta in (source["meta_before"], source["meta_after"])
+    )
+    distinct, rows = source["distinct"], content.count(b"\n")
+    as_read = sha256(content).hexdigest() == source["sha256"]
+    numbers = {
+        "rows": rows,
+        "distinct_records": distinct,
+        "meta_before": before,
+        "meta_after": after,
+        "verified": source["verified"],
+        "doubt": source["doubt"],
+        "file_is_as_read": as_read,
+    }
+    as_counted = distinct == before == after
+    in_doubt = bool(source["doubt"]) and (before or 0) - distinct <= source["missing_allowed"]
+    return Outcome(as_read and distinct == rows and (as_counted or in_doubt), numbers)
+
+
+def counts_match_source(
+    counts: Mapping[str, Mapping[str, int]], meta: Mapping[str, Any] | None
+) -> Outcome:
+    """Whether the records by type and by country are those that /meta counts.
+
+    Args:
+        counts: for `by_type` and `by_country`, rows by value.
+        meta: what the source said; an older API says nothing of countries.
+    """
+    compared = [group for group in counts if meta and group in meta]
+    differences = {}
+    for group in compared:
+        found, said = Counter(counts[group]), Counter(meta[group] if meta else {})
+        for value in sorted({*found, *said} - {"null"}):
+            if found[value] != said[value]:
+                numbers = {"found": found[value], "expected": said[value]}
+                differences[f"{group}: {value}"] = numbers
+    return Outcome(not differences, {"compared": compared, "differences": differences})
+
+
+def fields_as_expected(fields: Mapping[str, Mapping[str, int]]) -> Outcome:
+    """Whether the records have the known fields, of their known types, and no others.
+
+    Args:
+        fields: for each field, records by the JSON type that it has in them.
+    """
+    new = {name: sum(kinds.values()) for name, kinds in fields.items() if name not in FIELDS}
+    missing = sorted(set(FIELDS) - set(fields)) if fields else []
+    other = {}
+    for name in sorted(set(FIELDS) & set(fields)):
+        if unexpected := {k: n for k, n in fields[name].items() if k not in _expected(name)}:
+            other[name] = unexpected
+    numbers = {"new": new, "missing": missing, "of_another_type": other}
+    return Outcome(not (new or missing or other), numbers)
+
+
+def _expected(field: str) -> set[str]:
+    return {FIELDS[field][0], "null", *(("string",) if field in COORDINATES else ())}
+
+
+def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float) -> Outcome:
+    """Whether there are rows, and not too large a share of the previous snapshot's is gone.
+
+    Args:
+        rows: of this snapshot.
+        previous: of the one published before it; None for the first.
+        lost_allowed: percent.
+    """
+    lost = 100 * (previous - rows) / previous if previous else 0.0
+    numbers = {
+        "rows": rows,
+        "previous": previous,
+        "lost_percent": round(lost, 2),
+        "allowed_percent": lost_allowed,
+    }
+    return Outcome(rows > 0 and lost <= lost_allowed, numbers)
+
+
+def look(resources: Any, bronze: Manifest) -> dict[str, Outcome]:
+    """The outcomes, from what was noted of the records when they were read, and the file's hash."""
+    lake = resources.lake
+    content = lake.storage.read(f"{bronze.folder}/{JsonLinesSnapshots.FILE}")
+    source = bronze.source or {}
+    previous = lake.previous(bronze)
+    return {
+        "complete_against_source": complete_against_source(content, source),
+        "row_count_is_plausible": row_count_is_plausible(
+            bronze.rows, previous and previous.rows, resources.limits.rows_lost_percent
+        ),
+        "counts_match_source": counts_match_source(source["counts"], source["meta_after"]),
+        "fields_as_expected": fields_as_expected(source["fields"]),
+        "columns_as_before": columns_as_before(bronze, previous),
+    }

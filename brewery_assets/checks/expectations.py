@@ -1,0 +1,212 @@
+"""What is expected of silver, as a suite of Great Expectations: an audit beside the checks.
+
+It is run on demand, by the job audit_silver: to import the library takes longer than the pipeline.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dagster as dg
+from pyspark.sql import DataFrame
+
+from brewery_assets.checks.silver import REQUIRED
+from brewery_assets.lake.lake import Lake
+from brewery_assets.lake.tables import markdown
+from brewery_assets.layers.silver import BREWERY_TYPES, EXAMPLES, SILVER
+
+DATA_DOCS = f"data_docs/{SILVER.name}"
+MISSING = (
+    "Great Expectations is not installed: `make audit_silver` installs it and runs this audit, "
+    "`pip install --group expectations` installs it elsewhere"
+)
+SLUG = "^[a-z0-9_]+$"
+UUID = "^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$"
+
+
+def suite(expect: Any) -> list[Any]:
+    """The expectations.
+
+    Args:
+        expect: the module great_expectations.expectations.
+    """
+    return [
+        expect.ExpectTableColumnsToMatchOrderedList(column_list=SILVER.columns),
+        expect.ExpectTableRowCountToBeBetween(min_value=1),
+        *(expect.ExpectColumnValuesToNotBeNull(column=name) for name in REQUIRED),
+        expect.ExpectColumnValuesToBeUnique(column="id"),
+        expect.ExpectColumnValuesToMatchRegex(column="id", regex=UUID),
+        *(
+            expect.ExpectColumnValuesToMatchRegex(column=name, regex=SLUG)
+            for name in SILVER.partition_by
+        ),
+        expect.ExpectColumnValueLengthsToBeBetween(column="name", min_value=1, max_value=200),
+        expect.ExpectColumnValuesToBeInSet(column="brewery_type", value_set=[*BREWERY_TYPES]),
+        expect.ExpectColumnValuesToNotBeNull(column="brewery_type", mostly=0.99),
+        expect.ExpectColumnMostCommonValueToBeInSet(column="brewery_type", value_set=["micro"]),
+        expect.ExpectColumnValueLengthsToBeBetween(column="postal_code", min_value=2, max_value=12),
+        expect.ExpectColumnValuesToMatchRegex(column="website_url", regex="^https?://", mostly=0.9),
+        expect.ExpectColumnValueLengthsToBeBetween(column="phone", min_value=5, max_value=40),
+        expect.ExpectColumnValuesToBeBetween(column="longitude", min_value=-180, max_value=180),
+        expect.ExpectColumnValuesToBeBetween(column="latitude", min_value=-90, max_value=90),
+        *(
+            expect.ExpectColumnValuesToNotBeNull(column=name, mostly=0.7)
+            for name in ("longitude", "latitude")
+        ),
+    ]
+
+
+class Verdict(NamedTuple):
+    """On one expectation: rows that are otherwise, and a few of their ids."""
+
+    expectation: str
+    column: str
+    met: bool
+    unexpected: int
+    examples: list[str]
+    error: str
+
+
+@contextmanager
+def validated(silver: DataFrame, snapshot: str) -> Iterator[tuple[list[Verdict], Path]]:
+    """The verdicts, and the folder of the Data Docs, which goes when this is left.
+
+    Raises:
+        ImportError: when Great Expectations is not installed.
+    """
+    import great_expectations as gx
+    from great_expectations import expectations as expect
+
+    with tempfile.TemporaryDirectory() as folder:
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False}
+        context.delete_data_docs_site("local_site")  # lies in a folder that nobody deletes
+        context.add_data_docs_site(SILVER.name, _site(folder))
+        asset = context.data_sources.add_spark("lake").add_dataframe_asset(SILVER.name)
+        checkpoint = context.checkpoints.add(
+            gx.Checkpoint(
+                name=SILVER.name,
+                validation_definitions=[
+                    context.validation_definitions.add(
+                        gx.ValidationDefinition(
+                            name=SILVER.name,
+                            data=asset.add_batch_definition_whole_dataframe("snapshot"),
+                            suite=context.suites.add(
+                                gx.ExpectationSuite(SILVER.name, expectations=suite(expect))
+                            ),
+                        )
+                    )
+                ],
+                result_format={
+                    "result_format": "SUMMARY",
+                    "unexpected_index_column_names": ["id"],
+                    "partial_unexpected_count": EXAMPLES,
+                },
+            )
+        )
+        outcome = checkpoint.run(
+            batch_parameters={"dataframe": silver}, run_id=gx.RunIdentifier(run_name=snapshot)
+        )
+        context.build_data_docs(site_names=[SILVER.name])
+        (results,) = outcome.run_results.values()
+        yield [_verdict(result.to_json_dict()) for result in results.results], Path(folder)
+
+
+def _site(folder: str) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "show_how_to_buttons": False,
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": folder},
+    }
+
+
+def _verdict(result: dict[str, Any]) -> Verdict:
+    config, found = result["expectation_config"], result["result"]
+    raised = result["exception_info"].get("exception_message", "")
+    return Verdict(
+        expectation=config["type"].removeprefix("expect_"),
+        column=config["kwargs"].get("column", ""),
+        met=result["success"],
+        unexpected=found.get("unexpected_count", 0),
+        examples=sorted(row["id"] for row in found.get("partial_unexpected_index_list") or []),
+        error=raised,
+    )
+
+
+def published(lake: Lake, docs: Path) -> str:
+    """Puts the Data Docs beside the lake's layers, in the place of older ones: their index."""
+    files = sorted(
+        (file for file in docs.rglob("*") if file.is_file()),
+        key=lambda file: file == docs / "index.html",  # last: it leads to the others
+    )
+    paths = [file.relative_to(docs).as_posix() for file in files]
+    for path in paths:
+        lake.storage.write(f"{DATA_DOCS}/{path}", (docs / path).read_bytes())
+    for old in lake.storage.files(DATA_DOCS):
+        if old.path not in paths:
+            lake.storage.delete(f"{DATA_DOCS}/{old.path}")
+    return lake.storage.uri(f"{DATA_DOCS}/index.html")
+
+
+@dg.multi_asset_check(
+    name="audit_silver_by_expectations",
+    specs=[
+        dg.AssetCheckSpec(
+            "meets_expectations",
+            asset=SILVER.name,
+            description="Silver is what the suite of Great Expectations says; run on demand, by the"
+            " job audit_silver.",
+        )
+    ],
+    can_subset=True,
+    required_resource_keys={"lake", "parquet_snapshots"},
+)
+def meets_expectations(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    """Whether the newest published silver meets them all; its Data Docs say so in HTML."""
+    if dg.AssetKey(SILVER.name) in context.job_def.asset_layer.executable_asset_keys:
+        context.log.info("Silver is made in this run; the job audit_silver looks at what is there.")
+        return
+    lake: Lake = context.resources.lake
+    snapshot = lake.reading(SILVER.name)
+    silver = context.resources.parquet_snapshots.read(snapshot)
+    try:
+        with validated(silver, snapshot.snapshot) as (verdicts, docs):
+            index = published(lake, docs)
+    except ImportError:
+        raise dg.Failure(MISSING) from None
+    unmet = [verdict for verdict in verdicts if not verdict.met]
+    address = index if "://" in index else Path(index).as_uri()
+    said = f"{len(verdicts)} expectations, {len(unmet)} of them not met: {address}"
+    context.log.warning(said) if unmet else context.log.info(said)
+    yield dg.AssetCheckResult(
+        check_name="meets_expectations",
+        passed=not unmet,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "expectations": len(verdicts),
+            "unmet": len(unmet),
+            "verdicts": dg.MetadataValue.md(_table(verdicts)),
+            "data_docs": dg.MetadataValue.url(address),
+            "snapshot": snapshot.snapshot,
+            "path": lake.storage.uri(snapshot.folder),
+        },
+    )
+
+
+def _table(verdicts: Sequence[Verdict]) -> str:
+    return markdown(
+        ("expectation", "column", "", "unexpected", "examples"),
+        [
+            (
+                one.expectation,
+                one.column,
+                "met" if one.met else "not met",
+                one.unexpected,
+                one.error or ", ".join(one.examples),
+            )
+            for one in sorted(verdicts, key=lambda one: one.met)
+        ],
+    )

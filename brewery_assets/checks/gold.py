@@ -1,0 +1,148 @@
+"""What is checked of gold: that it counts silver, all of it, once."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from brewery_assets.checks.audit import Outcome, Rule
+from brewery_assets.checks.bronze import counts_match_source
+from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
+from brewery_assets.lake.manifest import Manifest
+from brewery_assets.layers.gold import KEY
+from brewery_assets.layers.places import UNKNOWN
+from brewery_assets.layers.silver import SILVER
+
+RULES = {
+    "counts_add_up": Rule(
+        "The counts add up to the rows of silver: in total, by country and by type.",
+        columns=("brewery_count",),
+    ),
+    "one_row_per_key": Rule("Each country, state and brewery type has one row.", columns=KEY),
+    "gold_is_not_empty": Rule("There is at least one row."),
+    "countries_and_types_are_still_there": Rule(
+        "No country and no type that had 50 breweries or more has lost more than half of them.",
+        columns=("country", "brewery_type", "brewery_count"),
+        acceptable=True,
+    ),
+    "counts_match_source": Rule(
+        "Gold counts as many breweries of each type and country as the source.",
+        blocking=False,
+        columns=("country_name", "brewery_type", "brewery_count"),
+    ),
+    "columns_as_before": COLUMNS_AS_BEFORE,
+}
+Counts = dict[str, Counter[str]]
+# From one monthly state of the data set to the next (2023-04 to 2026-08) no country and no type
+# with as many breweries lost more than a fifth of them.
+LARGE = 50
+LOST_PERCENT = 50.0
+
+
+def counts_add_up(gold: Counts, silver: Counts, rows: int) -> Outcome:
+    """Whether gold's counts are silver's rows.
+
+    Args:
+        gold: for `country` and `brewery_type`, what is counted by value.
+        silver: the same of silver's rows.
+        rows: of silver, as its manifest has it.
+    """
+    differences = {
+        f"{column}: {value}": {"gold": gold[column][value], "silver": silver[column][value]}
+        for column in silver
+        for value in sorted({*gold[column], *silver[column]})
+        if gold[column][value] != silver[column][value]
+    }
+    numbers = {
+        "gold": gold["country"].total(),
+        "silver": rows,
+        "differences": differences,
+    }
+    return Outcome(numbers["gold"] == rows and not differences, numbers)
+
+
+def one_row_per_key(rows: int, keys: int) -> Outcome:
+    """Whether no key has two rows."""
+    return Outcome(rows == keys, {"rows": rows, "keys": keys})
+
+
+def gold_is_not_empty(rows: int) -> Outcome:
+    """Whether there is a count at all."""
+    return Outcome(rows > 0, {"rows": rows})
+
+
+def countries_and_types_are_still_there(
+    gold: Counts, before: Mapping[str, Mapping[str, int]] | None
+) -> Outcome:
+    """Whether no large country or type has lost more than LOST_PERCENT of its breweries.
+
+    Args:
+        gold: for `country` and `brewery_type`, breweries by value.
+        before: the `large` ones of the snapshot before; None if there is none.
+    """
+    shrunk = {
+        f"{column}: {value}": {"before": breweries, "now": gold[column][value]}
+        for column, values in (before or {}).items()
+        for value, breweries in values.items()
+        if gold[column][value] < breweries * (1 - LOST_PERCENT / 100)
+    }
+    large = {
+        column: {
+            value: breweries
+            for value, breweries in sorted(values.items())
+            if breweries >= LARGE and value != UNKNOWN  # fewer unknown values are no loss
+        }
+        for column, values in gold.items()
+    }
+    numbers = {
+        "shrunk": shrunk,
+        "allowed_percent": LOST_PERCENT,
+        "large": large,
+        "compared_with": "nothing: the first snapshot"
+        if before is None
+        else "the previous snapshot",
+    }
+    return Outcome(not shrunk, numbers)
+
+
+def counted(rows: DataFrame, count: str) -> tuple[Counts, Counter[str]]:
+    """By country and by type, and by country's name, what a table counts.
+
+    Args:
+        rows: with country, country_name and brewery_type.
+        count: an expression for how many breweries a row stands for.
+    """
+    kind = F.coalesce("brewery_type", F.lit("unknown")).alias("kind")
+    found = rows.groupBy("country", "country_name", kind).agg(F.sum(F.expr(count)).alias("counted"))
+    counts: Counts = {"country": Counter(), "brewery_type": Counter()}
+    names: Counter[str] = Counter()
+    for row in found.collect():
+        counts["country"][row.country] += row.counted
+        counts["brewery_type"][row.kind] += row.counted
+        if row.country_name is not None:
+            names[row.country_name] += row.counted
+    return counts, names
+
+
+def look(resources: Any, gold: Manifest) -> dict[str, Outcome]:
+    """The outcomes, from an aggregation over gold and one over the silver that it counts."""
+    lake, tables = resources.lake, resources.parquet_snapshots
+    silver = lake.manifest(SILVER.name, gold.made_from[SILVER.name])
+    bronze = lake.manifest("bronze_breweries", silver.made_from["bronze_breweries"])
+    rows = tables.read(gold)
+    counts, names = counted(rows, "brewery_count")
+    keys = rows.select(*KEY).distinct().count()
+    previous = lake.previous(gold)
+    source = {"by_type": counts["brewery_type"], "by_country": names}
+    return {
+        "counts_add_up": counts_add_up(counts, counted(tables.read(silver), "1")[0], silver.rows),
+        "one_row_per_key": one_row_per_key(gold.rows, keys),
+        "counts_match_source": counts_match_source(source, (bronze.source or {})["meta_after"]),
+        "gold_is_not_empty": gold_is_not_empty(gold.rows),
+        "countries_and_types_are_still_there": countries_and_types_are_still_there(
+            counts, previous and previous.check("countries_and_types_are_still_there").get("large")
+        ),
+        "columns_as_before": columns_as_before(gold, previous),
+    }

@@ -1,0 +1,42 @@
+"""The limits of the checks; a run may be given other limits than those of the settings."""
+
+import dagster as dg
+from pydantic import Field
+
+from brewery_assets.checks.rules import RULES
+from brewery_assets.settings import SettingsError
+
+ACCEPTABLE = sorted(
+    {name for rules in RULES.values() for name, rule in rules.items() if rule.acceptable}
+)
+
+
+class Limits(dg.ConfigurableResource[None]):
+    """Limits of the checks."""
+
+    rows_lost_percent: float = Field(
+        default=10.0,
+        ge=0,
+        le=100,
+        description="How many percent of the previous snapshot's rows a new one may lack.",
+    )
+    rejected_percent: float = Field(
+        default=5.0, ge=0, le=100, description="How many percent of bronze silver may reject."
+    )
+    filled_lost_percent: float = Field(
+        default=10.0,
+        ge=0,
+        le=100,
+        description="By how many points a column's share of filled values may fall.",
+    )
+    accept_checks: list[str] = Field(
+        default=[],
+        description="Blocking checks that may fail in this run; its snapshots are published.",
+    )
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Raises SettingsError for a check that cannot be accepted."""
+        if other := sorted(set(self.accept_checks) - set(ACCEPTABLE)):
+            raise SettingsError(
+                f"ACCEPT_CHECKS={','.join(other)}: allowed are {', '.join(ACCEPTABLE)}"
+            )

@@ -1,0 +1,1 @@
+"""The PySpark resource and the engines behind it."""

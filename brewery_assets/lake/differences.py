@@ -1,0 +1,47 @@
+"""How the files that are there differ from those of a manifest."""
+
+from collections.abc import Iterator, Sequence
+
+from brewery_assets.lake.storage import StoredFile
+
+SHOWN = 3
+
+
+def difference(
+    expected: Sequence[StoredFile], found: Sequence[StoredFile], *, etags: bool = True
+) -> str | None:
+    """The differences in words, or None if there are none.
+
+    A checksum that is unknown or of another kind is not compared.
+
+    Args:
+        expected: the files of a manifest.
+        found: the files that are there.
+        etags: whether to compare S3's ETags; those of a copy may be others.
+    """
+    every = [*_differences(expected, found, etags)]
+    more = [f"{len(every) - SHOWN:,} more"] if len(every) > SHOWN else []
+    return "; ".join([*every[:SHOWN], *more]) or None
+
+
+def _differences(
+    expected: Sequence[StoredFile], found: Sequence[StoredFile], etags: bool
+) -> Iterator[str]:
+    there = {file.path: file for file in found}
+    for file in expected:
+        other = there.pop(file.path, None)
+        if other is None:
+            yield f"{file.path} is missing"
+        elif other.bytes != file.bytes:
+            yield f"{file.path} has {other.bytes:,} bytes instead of {file.bytes:,}"
+        elif _contradict(file.checksum, other.checksum, etags):
+            yield f"{file.path} has another content"
+    for path in there:
+        yield f"{path} is not in the manifest"
+
+
+def _contradict(one: str | None, other: str | None, etags: bool) -> bool:
+    if one is None or other is None or one == other:
+        return False
+    kind, _, _ = one.partition(":")
+    return other.startswith(f"{kind}:") and (etags or kind != "etag")

@@ -1,0 +1,98 @@
+"""What a snapshot is called, and the manifest that says what is in it."""
+
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ValidationError
+
+from brewery_assets.lake.storage import StoredFile
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_FOLDER = re.compile(r"snapshot=([12]\d{7}T\d{6}Z-[0-9a-f]{8})")
+
+
+class Manifest(BaseModel, frozen=True):
+    """What a snapshot is: written beside its files as JSON.
+
+    Attributes:
+        snapshot: its name: UTC time of the run's start and eight characters of the run's id.
+        layer: the asset's name.
+        lake: the address of the lake in which it was written; a copy lies elsewhere.
+        run_id: the Dagster run that wrote it.
+        created_at: when it was published (of a draft: written), UTC.
+        rows: records in it.
+        files: path below the snapshot, size in bytes and checksum of each file.
+        codec: how the files are compressed.
+        columns: their types by name; of bronze, the fields and their JSON types.
+        made_from: for each layer it was made from, the snapshot.
+        compared_with: for each of those that it looks back from, the older snapshot.
+        noted: what the step that wrote it found in the rows, for the checks.
+        checks: name, outcome and numbers of each check when it was published.
+        source: of bronze, what the source said and how it was read.
+    """
+
+    snapshot: str
+    layer: str
+    run_id: str
+    created_at: AwareDatetime
+    rows: int
+    files: list[StoredFile]
+    codec: str
+    columns: dict[str, str] = {}
+    made_from: dict[str, str] = {}
+    compared_with: dict[str, str] = {}
+    noted: dict[str, Any] = {}
+    checks: list[dict[str, Any]] = []
+    source: dict[str, Any] | None = None
+    lake: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """Relative to the lake."""
+        return f"{self.layer}/snapshot={self.snapshot}"
+
+    @property
+    def bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.bytes for file in self.files)
+
+    def check(self, name: str) -> dict[str, Any]:
+        """The outcome and the numbers of a check; empty if an older version lacked the check."""
+        return next((found for found in self.checks if found["name"] == name), {})
+
+
+def why_damaged(error: ValidationError) -> str:
+    """What is wrong with a manifest that cannot be read, in a short sentence."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return f"it is empty, cut off or not JSON ({first['msg']})"
+    where = ".".join(map(str, first["loc"])) or "the whole"
+    return f"it is not a manifest of this version or an older one ({where}: {first['msg']})"
+
+
+def folder_of(layer: str, snapshot: str) -> str:
+    """Where a snapshot lies, relative to the lake."""
+    return f"{layer}/snapshot={snapshot}"
+
+
+def snapshot_in(folder: str) -> str | None:
+    """The snapshot's name in a folder's name; None for any other folder."""
+    match = _FOLDER.fullmatch(folder)
+    if match is None:
+        return None
+    try:
+        time_of(match[1])
+    except ValueError:  # 20261399T000000Z
+        return None
+    return match[1]
+
+
+def name_of(started: datetime, run_id: str) -> str:
+    """A snapshot's name: UTC to the second, and eight characters of the run's id."""
+    return f"{started.astimezone(timezone.utc).strftime(_STAMP)}-{run_id[:8]}"
+
+
+def time_of(snapshot: str) -> datetime:
+    """The time in a snapshot's name."""
+    return datetime.strptime(snapshot.partition("-")[0], _STAMP).replace(tzinfo=timezone.utc)

@@ -1,0 +1,1 @@
+"""One module for each layer: its schema and pure DataFrame -> DataFrame functions."""

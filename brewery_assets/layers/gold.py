@@ -1,0 +1,69 @@
+"""gold_brewery_counts: how many breweries of which type there are where."""
+
+from datetime import timedelta
+
+import dagster as dg
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import LongType, StructType
+
+from brewery_assets.lake.tables import Look, Table, column, markdown, text
+
+SCHEMA = StructType(
+    [
+        text("country", "The country's slug, such as united_states."),
+        text("state", "The state's slug, such as new_york."),
+        text("country_name", "The country's name; null when the source has none."),
+        text("state_name", "The state's name; null when the source has none."),
+        text("brewery_type", "As in silver; unknown when the source has none."),
+        column("brewery_count", LongType(), "Breweries of this type in this state."),
+    ]
+)
+WARN_AFTER, FAIL_AFTER = timedelta(hours=26), timedelta(hours=50)
+FRESH = dg.FreshnessPolicy.time_window(warn_window=WARN_AFTER, fail_window=FAIL_AFTER)
+KEY = ("country", "state", "brewery_type")
+
+
+def counts(silver: DataFrame) -> DataFrame:
+    """One row per (country, state, brewery_type), sorted by them, in one file."""
+    typed = silver.withColumn("brewery_type", F.coalesce("brewery_type", F.lit("unknown")))
+    grouped = typed.groupBy(*KEY).agg(
+        # The names are one for each slug; any aggregate that takes one of them would do.
+        F.min("country_name").alias("country_name"),
+        F.min("state_name").alias("state_name"),
+        F.count(F.lit(1)).alias("brewery_count"),
+    )
+    # Not orderBy().coalesce(1): on Sail that is several files, each in no order.
+    return grouped.select(*SCHEMA.fieldNames()).repartition(1).sortWithinPartitions(*KEY)
+
+
+def look(gold: DataFrame) -> Look:
+    """Rows, and the twenty largest counts."""
+    shown = ("country_name", "state_name", "brewery_type", "brewery_count")
+    top = gold.orderBy(F.desc("brewery_count"), *KEY).limit(20).select(*shown)
+    return Look(gold.count(), markdown(shown, top.collect()))
+
+
+GOLD = Table(
+    name="gold_brewery_counts",
+    schema=SCHEMA,
+    look=look,
+    lineage={
+        name: [("silver_breweries", "id" if name == "brewery_count" else name)]
+        for name in SCHEMA.fieldNames()
+    },
+)
+
+
+@dg.asset(
+    name=GOLD.name,
+    io_manager_key="parquet_snapshots",
+    group_name="breweries",
+    kinds={"pyspark", "parquet", "gold"},
+    owners=["team:data-engineering"],
+    code_version="1",
+    freshness_policy=FRESH,
+)
+def gold_brewery_counts(silver_breweries: DataFrame) -> DataFrame:
+    """One row per country, state and brewery type: how many breweries."""
+    return counts(silver_breweries)

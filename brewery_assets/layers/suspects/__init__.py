@@ -1,0 +1,1 @@
+"""suspect_breweries: records that are probably wrong, and why."""

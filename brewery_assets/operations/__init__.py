@@ -1,0 +1,1 @@
+"""What the make targets do with a platform that is deployed or running."""

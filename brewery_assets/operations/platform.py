@@ -1,0 +1,172 @@
+"""The platform from a terminal: `python -m brewery_assets.operations start`, `stop` or `status`."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+
+import dagster as dg
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dotenv import load_dotenv
+
+from brewery_assets.automation.jobs import DAILY, alerts_sensor, gold_updated
+from brewery_assets.automation.run_alerts import job_of
+from brewery_assets.aws import Aws
+from brewery_assets.lake.lake import Lake, LakeError
+from brewery_assets.lake.manifest import Manifest
+from brewery_assets.layers.changes import CHANGES
+from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.silver import REJECTED, SILVER
+from brewery_assets.layers.suspects.table import SUSPECTS
+from brewery_assets.report.asset import REPORT
+from brewery_assets.settings import Settings, SettingsError
+
+SCHEDULES = (DAILY,)
+SENSORS = (gold_updated.name, alerts_sensor.name)
+LAYERS = (
+    *("bronze_breweries", SILVER.name, REJECTED.name, SUSPECTS.name),
+    *(GOLD.name, CHANGES.name),
+)
+STARTED_BY = os.environ.get("DAEMON_STARTED_BY", "make dev")  # the stack says otherwise
+DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
+RUNS = 8
+
+
+def switch(verb: str) -> int:
+    """Turns the schedule and the sensors on or off; the exit code.
+
+    Args:
+        verb: start or stop.
+    """
+    state = "on" if verb == "start" else "off"
+    with dg.DagsterInstance.get() as instance:
+        instance.all_instigator_state()  # creates Dagster's databases, before the code server asks
+        if verb == "start":
+            try:
+                _start(instance)
+            except dg.DagsterError as error:
+                print(
+                    f"The code location could not be loaded: {str(error).splitlines()[0]}",
+                    file=sys.stderr,
+                )
+                return 1
+        else:
+            _stop(instance)
+        for name in (*SCHEDULES, *SENSORS):
+            print(f"{name} is {state}")
+        if verb == "start" and not _daemon_runs(instance):
+            print(
+                f"The Dagster daemon, which acts on them, is not running: `{STARTED_BY}` starts it."
+            )
+    return 0
+
+
+def _start(instance: dg.DagsterInstance) -> None:
+    """As `dagster schedule start` and `dagster sensor start` do, with one code server for all."""
+    target = WorkspaceFileTarget(["workspace.yaml"])
+    with WorkspaceProcessContext(instance, target, code_server_log_level="ERROR") as workspace:
+        location = workspace.create_request_context().get_code_location("brewery_assets")
+        (repository,) = location.get_repositories().values()
+        for name in SCHEDULES:
+            instance.start_schedule(repository.get_schedule(name))
+        for name in SENSORS:
+            instance.start_sensor(repository.get_sensor(name))
+
+
+def _stop(instance: dg.DagsterInstance) -> None:
+    """Needs no code location: what is on is in Dagster's storage, and off is the default."""
+    for state in instance.all_instigator_state():
+        if state.is_running and state.name in SCHEDULES:
+            instance.stop_schedule(state.instigator_origin_id, state.selector_id, None)
+        elif state.is_running and state.name in SENSORS:
+            instance.stop_sensor(state.instigator_origin_id, state.selector_id, None)
+
+
+def status(instance: dg.DagsterInstance, lake: Lake, now: datetime) -> str:
+    """What is on, how the last runs ended, and the newest snapshot of each layer."""
+    daemon = "running" if _daemon_runs(instance) else f"not running: `{STARTED_BY}` starts it"
+    return "\n".join(
+        [
+            f"Daemon: {daemon}",
+            "",
+            "Schedule and sensors (`make start_pipeline` turns them on, `make stop_pipeline` off)",
+            *_switches(instance),
+            "",
+            "Last runs",
+            *(_runs(instance, now) or ["  none yet"]),
+            "",
+            f"Newest snapshots in {lake.storage.uri('')}",
+            *_snapshots(lake, now),
+        ]
+    )
+
+
+def _daemon_runs(instance: dg.DagsterInstance) -> bool:
+    return all(found.healthy for found in instance.get_daemon_statuses(DAEMONS).values())
+
+
+def _switches(instance: dg.DagsterInstance) -> Iterator[str]:
+    on = {state.name for state in instance.all_instigator_state() if state.is_running}
+    for name in (*SCHEDULES, *SENSORS):
+        yield f"  {name:22}{'on' if name in on else 'off'}"
+
+
+def _runs(instance: dg.DagsterInstance, now: datetime) -> list[str]:
+    lines = []
+    for record in instance.get_run_records(limit=RUNS):
+        run = record.dagster_run
+        seconds = (record.end_time or now.timestamp()) - (record.start_time or now.timestamp())
+        when = f"{record.create_timestamp.astimezone(timezone.utc):%Y-%m-%d %H:%M}"
+        ended = f"{run.status.value.lower():12}{seconds:>6.0f} s"
+        lines.append(f"  {when}  {job_of(run):22}{ended}  {run.run_id[:8]}")
+    return lines
+
+
+def _snapshots(lake: Lake, now: datetime) -> Iterator[str]:
+    for layer in (*LAYERS, REPORT):
+        try:
+            manifest = lake.newest(layer)
+        except LakeError as error:
+            yield f"  {layer:22}{error}"
+            continue
+        if manifest is None:
+            yield f"  {layer:22}none yet"
+        else:
+            since = age(now - manifest.created_at)
+            yield f"  {layer_line(manifest)} {manifest.snapshot}  {since} ago"
+
+
+def layer_line(manifest: Manifest) -> str:
+    """A snapshot's layer, rows, size and files, in columns."""
+    size = f"{manifest.bytes / 1e6:.1f} MB" if manifest.bytes > 1e6 else f"{manifest.bytes:,} B"
+    files = f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
+    return f"{manifest.layer:22}{manifest.rows:>8,} rows {size:>8} in {files:10}"
+
+
+def age(time: timedelta) -> str:
+    """A time in its largest unit: 3 days, 5 hours, 12 minutes."""
+    seconds = max(0, int(time.total_seconds()))
+    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next((found for found in units if seconds >= found[0]), units[-1])
+    number = seconds // size
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does what the one argument says; the process's exit code."""
+    load_dotenv(".env", override=True)  # as Dagster's own commands do
+    if list(arguments) not in (["start"], ["stop"], ["status"]):
+        print("start, stop or status?", file=sys.stderr)
+        return 2
+    try:
+        settings = Settings.from_environment()
+        if arguments[0] != "status":
+            return switch(arguments[0])
+        lake = Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region))
+        with dg.DagsterInstance.get() as instance:
+            print(status(instance, lake, datetime.now(timezone.utc)))
+    except (SettingsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0

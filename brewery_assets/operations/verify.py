@@ -1,0 +1,178 @@
+"""Whether a lake is whole, found without an engine.
+
+`python -m brewery_assets.operations.verify`
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from dotenv import load_dotenv
+
+from brewery_assets.aws import Aws
+from brewery_assets.lake.lake import MANIFEST, Lake, LakeError
+from brewery_assets.lake.manifest import Manifest, folder_of
+from brewery_assets.lake.rows import UnreadableError, rows_in, total_of
+from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.silver import REJECTED, SILVER
+from brewery_assets.operations.platform import LAYERS, layer_line
+from brewery_assets.settings import Settings, SettingsError
+
+BRONZE = "bronze_breweries"
+Key = tuple[str, str]  # layer and snapshot
+
+
+class Snapshot(NamedTuple):
+    """What was found of a snapshot.
+
+    Attributes:
+        manifest: None for a draft, and when it cannot be read.
+        rows: counted in the files; None if they are damaged, or are files for people.
+        damage: what is wrong; None if nothing is.
+    """
+
+    layer: str
+    name: str
+    manifest: Manifest | None = None
+    rows: int | None = None
+    damage: str | None = None
+
+
+def snapshots_of(lake: Lake) -> Iterator[Snapshot]:
+    """Every snapshot of every layer, in the order of the pipeline, the newest first."""
+    every = lake.layers()
+    known = [layer for layer in LAYERS if layer in every]
+    for layer in (*known, *(name for name in every if name not in known)):
+        for name in lake.snapshots(layer):
+            manifest = f"{folder_of(layer, name)}/{MANIFEST}"
+            if not lake.storage.exists(manifest):
+                yield Snapshot(layer, name)
+                continue
+            found = _published(lake, layer, name)
+            # A run that publishes meanwhile may have deleted it; its manifest goes first.
+            if found.damage is None or lake.storage.exists(manifest):
+                yield found
+
+
+def _published(lake: Lake, layer: str, name: str) -> Snapshot:
+    try:
+        manifest = lake.manifest(layer, name)
+    except (LakeError, ValueError) as error:
+        return Snapshot(layer, name, damage=f"{MANIFEST} cannot be read: {_one_line(error)}")
+    if damage := lake.damage(manifest):
+        return Snapshot(layer, name, manifest, damage=damage)
+    try:
+        rows = rows_in(lake, manifest)
+    except UnreadableError as error:
+        return Snapshot(layer, name, manifest, damage=_one_line(error))
+    if rows not in (None, manifest.rows):
+        damage = f"the files have {_counted(rows or 0, 'row')} instead of {manifest.rows:,}"
+        return Snapshot(layer, name, manifest, damage=damage)
+    return Snapshot(layer, name, manifest, rows)
+
+
+def disagreement(lake: Lake, found: Snapshot, every: Mapping[Key, Snapshot]) -> str | None:
+    """How a snapshot contradicts the ones that it was made from; None if it does not.
+
+    One that is gone or damaged is not compared with.
+    """
+
+    def rows_of(layer: str, name: str | None) -> int | None:
+        other = every.get((layer, name or ""))
+        return other and other.rows
+
+    if found.manifest is None or found.rows is None:
+        return None
+    made_from = found.manifest.made_from
+    if found.layer == SILVER.name:
+        bronze = rows_of(BRONZE, made_from.get(BRONZE))
+        rejected = rows_of(REJECTED.name, found.name)
+        if None not in (bronze, rejected) and found.rows + (rejected or 0) != bronze:
+            rows = f"{_counted(found.rows, 'row')} and {rejected:,} rejected"
+            return f"{rows} are not the {bronze:,} of {BRONZE} {made_from[BRONZE]}"
+    if found.layer == GOLD.name:
+        silver = rows_of(SILVER.name, made_from.get(SILVER.name))
+        if (
+            silver is not None
+            and (total := total_of(lake, found.manifest, "brewery_count")) != silver
+        ):
+            return (
+                f"the counts add up to {total:,}, and {SILVER.name} {made_from[SILVER.name]} has "
+                f"{_counted(silver, 'row')}"
+            )
+    return None
+
+
+def report(lake: Lake) -> tuple[str, bool]:
+    """What is found, for a person at a terminal, and whether all of it is well."""
+    every = {(found.layer, found.name): found for found in snapshots_of(lake)}
+    lines, damaged, disagreeing = [], 0, 0
+    for found in every.values():
+        contradiction = disagreement(lake, found, every)
+        damaged += found.damage is not None
+        disagreeing += contradiction is not None
+        lines.append(_line(found, contradiction))
+    drafts = sum(not (found.manifest or found.damage) for found in every.values())
+    return "\n".join(
+        [
+            f"The lake {lake.storage.uri('')}",
+            "",
+            *(lines or ["  has no snapshots"]),
+            "",
+            _sum(len(every) - drafts, drafts, damaged, disagreeing),
+        ]
+    ), not (damaged or disagreeing)
+
+
+def _line(found: Snapshot, contradiction: str | None) -> str:
+    what = layer_line(found.manifest) if found.manifest else f"{found.layer:58}"
+    return f"  {what} {found.name}  {_state(found, contradiction)}"
+
+
+def _state(found: Snapshot, contradiction: str | None) -> str:
+    if found.damage:
+        return f"DAMAGED: {found.damage}"
+    if contradiction:
+        return f"CONTRADICTION: {contradiction}"
+    if found.manifest is None:
+        return "a draft, which nobody reads"
+    if any(file.checksum is None for file in found.manifest.files):
+        return "whole, as far as sizes and rows tell: the manifest has no checksums"
+    return "whole"
+
+
+def _sum(published: int, drafts: int, damaged: int, disagreeing: int) -> str:
+    count = _counted(published, "published snapshot")
+    if drafts:
+        count += f" and {_counted(drafts, 'draft')}"
+    if not damaged and not disagreeing:
+        return f"{count}: all published ones are whole, and the layers agree."
+    return (
+        f"{count}: {damaged:,} damaged, {disagreeing:,} in contradiction to another layer. "
+        'docs/operations.md, "When the lake is damaged", says what to do.'
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def main() -> int:
+    """Prints the report; the process's exit code: 1 if anything is damaged."""
+    load_dotenv(".env", override=True)  # as Dagster's own commands do
+    try:
+        settings = Settings.from_environment()
+        text, well = report(Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region)))
+    except (SettingsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(text)
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""brewery_report: a page, a picture and CSV files of the newest counts."""

@@ -1,0 +1,44 @@
+"""brewery_report: gold for people who would rather look than query, as a page and a CSV."""
+
+import dagster as dg
+from pyspark.sql import DataFrame
+
+from brewery_assets.lake.lake import Lake
+from brewery_assets.layers.changes import CHANGES
+from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.silver import SILVER
+from brewery_assets.layers.suspects.table import SUSPECTS
+from brewery_assets.report.facts import facts_of
+from brewery_assets.report.page import Report, report_of
+from brewery_assets.report.suspects_csv import suspects_of
+
+REPORT = "brewery_report"
+
+
+@dg.asset(
+    name=REPORT,
+    ins={SILVER.name: dg.AssetIn(metadata={"behind": GOLD.name})},
+    deps=[CHANGES.name, SUSPECTS.name],
+    io_manager_key="report_snapshots",
+    required_resource_keys={"lake", "parquet_snapshots"},
+    group_name="reports",
+    kinds={"html", "csv"},
+    owners=["team:data-engineering"],
+    code_version="2",
+)
+def brewery_report(
+    context: dg.AssetExecutionContext,
+    gold_brewery_counts: DataFrame,
+    silver_breweries: DataFrame,
+) -> Report:
+    """One page of the newest published counts and suspicions, at the same address every time."""
+    lake: Lake = context.resources.lake
+    tables = context.resources.parquet_snapshots
+
+    def report() -> Report:
+        # Of the suspicions, as of the changes, it shows what there is.
+        newest = lake.newest(SUSPECTS.name)
+        suspects = suspects_of(tables.read(newest), silver_breweries) if newest else []
+        return report_of(facts_of(lake, gold_brewery_counts, silver_breweries), suspects)
+
+    return lake.through_outages(report)

@@ -1,0 +1,141 @@
+"""What the report shows: gold, where its breweries are, how it changed, and what was checked."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from brewery_assets.checks.changes import KINDS
+from brewery_assets.checks.rules import RULES
+from brewery_assets.lake.lake import Lake
+from brewery_assets.lake.manifest import Manifest, time_of
+from brewery_assets.layers.changes import CHANGES
+from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.silver import SILVER
+from brewery_assets.presentation import visible
+
+GRID = 2  # decimals of a degree: a kilometre, less than a point on the map is wide
+
+
+class Check(NamedTuple):
+    """A check of a snapshot that the page is made from, and how it ended."""
+
+    layer: str
+    name: str
+    description: str
+    blocking: bool
+    passed: bool
+    numbers: dict[str, Any]
+
+
+class Moment(NamedTuple):
+    """A snapshot of gold that is kept.
+
+    Attributes:
+        time: in the snapshot's name, UTC.
+        breweries: that it counts.
+        changes: how many were added, removed and changed until then; None when nobody knows.
+    """
+
+    time: datetime
+    breweries: int
+    changes: dict[str, int | None]
+
+
+class Facts(NamedTuple):
+    """All that the page shows.
+
+    Attributes:
+        counts: gold's rows, with their text as people can be shown it.
+        points: longitude, latitude, country slug and how many breweries, in a grid.
+        history: of the snapshots kept, oldest first.
+        checks: of bronze, silver and gold.
+        origins: the snapshots that the page is made from, gold first, bronze last.
+    """
+
+    counts: list[dict[str, Any]]
+    points: list[dict[str, Any]]
+    history: list[Moment]
+    checks: list[Check]
+    origins: list[Manifest]
+
+
+def points(silver: DataFrame) -> DataFrame:
+    """One row per country and point of a grid of a hundredth of a degree: how many breweries.
+
+    Those without coordinates, or with some beyond the poles, are left out.
+    """
+    placed = silver.where(F.abs("longitude") <= 180).where(F.abs("latitude") <= 90)
+    return placed.groupBy(
+        "country",
+        F.round("longitude", GRID).alias("longitude"),
+        F.round("latitude", GRID).alias("latitude"),
+    ).agg(F.count(F.lit(1)).alias("breweries"))
+
+
+def facts_of(lake: Lake, gold: DataFrame, silver: DataFrame) -> Facts:
+    """What the page shows, from the gold that this run reads and the silver behind it."""
+    origins = [*_origins(lake, lake.reading(GOLD.name))]
+    return Facts(
+        counts=[
+            _visible(row) for row in gold.orderBy("country", "state", "brewery_type").collect()
+        ],
+        points=[row.asDict() for row in points(silver).orderBy("longitude", "latitude").collect()],
+        history=history(lake.manifests(GOLD.name), lake.manifests(CHANGES.name), origins[0]),
+        checks=[*checks(reversed(origins))],
+        origins=origins,
+    )
+
+
+def _visible(row: Row) -> dict[str, Any]:
+    return {
+        name: visible(value) if isinstance(value, str) else value
+        for name, value in row.asDict().items()
+    }
+
+
+def _origins(lake: Lake, manifest: Manifest) -> Iterator[Manifest]:
+    """A snapshot, the one that it was made from, and so on, as far as they are kept."""
+    yield manifest
+    for layer, snapshot in manifest.made_from.items():
+        for older in lake.manifests(layer):
+            if older.snapshot == snapshot:
+                yield from _origins(lake, older)
+
+
+def history(
+    golds: Sequence[Manifest], changes: Sequence[Manifest], shown: Manifest
+) -> list[Moment]:
+    """How the number of breweries changed up to the gold that is shown."""
+    found = {one.made_from[SILVER.name]: _numbers(one, "changes_add_up") for one in changes}
+    moments = []
+    for gold in reversed(golds):
+        breweries = _numbers(gold, "counts_add_up").get("gold")
+        if gold.snapshot <= shown.snapshot and breweries is not None:
+            changed = found.get(gold.made_from[SILVER.name], {})
+            kinds = {kind: changed.get(kind) for kind in KINDS}
+            moments.append(Moment(time_of(gold.snapshot), breweries, kinds))
+    return moments
+
+
+def _numbers(manifest: Manifest, check: str) -> Mapping[str, Any]:
+    return next((found for found in manifest.checks if found["name"] == check), {})
+
+
+def checks(manifests: Iterator[Manifest]) -> Iterator[Check]:
+    """The checks of published snapshots, as their manifests keep them."""
+    for manifest in manifests:
+        rules = RULES[manifest.layer]
+        for found in manifest.checks:
+            numbers = {name: of for name, of in found.items() if name not in ("name", "passed")}
+            if rule := rules.get(found["name"]):  # an older version may have had others
+                yield Check(
+                    manifest.layer,
+                    found["name"],
+                    rule.description,
+                    rule.blocking,
+                    found["passed"],
+                    numbers,
+                )

@@ -1,0 +1,25 @@
+"""suspect_breweries.csv: the suspicions for people who send corrections to the data set."""
+
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from brewery_assets.layers.suspects.table import KEY
+
+SUSPECTS_CSV = "suspect_breweries.csv"
+# The columns of the data set that tell a person which brewery it is; then the suspicion.
+RECORD = ("name", "brewery_type", "address_1", "city", "state_province", "postal_code")
+SUSPECTS_COLUMNS = ("id", *RECORD, "country", "column", "found", "suggested", "rule", "why")
+
+
+def suspects_of(suspects: DataFrame, silver: DataFrame) -> list[dict[str, Any]]:
+    """The suspicions with the names, and the places, that the data set has.
+
+    Args:
+        suspects: rows of suspect_breweries.
+        silver: rows of silver_breweries; of a brewery that is no longer there, cells are null.
+    """
+    records = silver.select("id", *RECORD, F.col("country_name"))
+    rows = suspects.drop("name").join(records, "id", "left").orderBy(*KEY).collect()
+    return [{**row.asDict(), "country": row.country_name} for row in rows]

@@ -1,0 +1,1 @@
+"""The client of the Open Brewery DB API."""

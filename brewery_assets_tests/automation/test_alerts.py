@@ -1,0 +1,366 @@
+"""Alerts, as they arrive at a real mail server and at a real web hook."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from email.message import EmailMessage
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from brewery_assets.automation.alerts import Alert, Alerts, Target
+from brewery_assets.automation.delivery import WINDOW, Delivered, deliver
+from brewery_assets.automation.jobs import alerts_sensor
+from brewery_assets.definitions import resources_of
+from brewery_assets.lake.manifest import Manifest
+from brewery_assets.layers.gold import FAIL_AFTER, WARN_AFTER
+from brewery_assets.settings import Settings
+from brewery_assets_tests.checkout import ROOT
+from brewery_assets_tests.conftest import Pipeline
+from brewery_assets_tests.mail import SECRET, TOKEN, MailServer, WebHook
+from brewery_assets_tests.scenario import MASSACHUSETTS, OREGON, UNKNOWN_FIELDS
+from demo.faults import Faults
+
+CLEAN = [OREGON, MASSACHUSETTS]  # no check of theirs warns
+UI = "https://dagster.example.org"
+
+
+@pytest.fixture
+def mail() -> Iterator[MailServer]:
+    server = MailServer()
+    server.open()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def hook() -> Iterator[WebHook]:
+    server = WebHook()
+    yield server
+    server.close()
+
+
+class Ticks:
+    """The sensor's ticks, each from where the last one left off."""
+
+    def __init__(self, pipeline: Pipeline, *urls: str) -> None:
+        self.pipeline = pipeline
+        self.alerts = Alerts(urls=" ".join(urls), webserver_url=UI)
+        self.cursor: str | None = None
+        self.tick()
+
+    def tick(self, now: datetime | None = None) -> Delivered:
+        gold = self.pipeline.lake.newest("gold_brewery_counts")
+        now = now or datetime.now(timezone.utc)
+        found = deliver(self.pipeline.instance, self.alerts, gold, self.cursor, now=now)
+        self.cursor = found.cursor
+        return found
+
+
+def text_of(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def subjects(mail: MailServer) -> list[str]:
+    return [message["subject"].removeprefix("[brewery_assets] ") for message in mail.messages]
+
+
+def test_a_run_that_fails_is_told_once_to_every_address(
+    pipeline: Pipeline, mail: MailServer, hook: WebHook
+) -> None:
+    ticks = Ticks(pipeline, mail.url, hook.url)
+    pipeline.api.faults = Faults(always_status=403)
+    run = pipeline.run(fails=True)
+    assert ticks.tick().sent == 2
+    assert ticks.tick().sent == 0
+    (message,), (post,) = mail.messages, hook.posts
+    assert message["to"] == "oncall@example.org"
+    assert message["subject"] == "[brewery_assets] materialization failed in bronze_breweries"
+    for said in (text_of(message), post["message"]):
+        assert "Step: bronze_breweries" in said
+        assert f"GET {pipeline.api.url}/breweries" in said
+        assert "answered 403" in said
+        assert f"{UI}/runs/{run.run_id}" in said
+        assert "Traceback" not in said
+    assert post["title"] == message["subject"]
+    assert post["type"] == "failure"
+    html = message.get_body(("html",))
+    assert html is not None
+    assert f'<a href="{UI}/runs/{run.run_id}">' in html.get_content()
+
+
+def test_a_check_that_blocks_is_named_with_its_numbers(
+    pipeline: Pipeline, mail: MailServer
+) -> None:
+    pipeline.rows_lost_percent = 10
+    pipeline.api.rows[:] = CLEAN
+    pipeline.run()
+    ticks = Ticks(pipeline, mail.url)
+    del pipeline.api.rows[0]
+    pipeline.run(fails=True)
+    ticks.tick()
+    (said,) = map(text_of, mail.messages)
+    assert "bronze_breweries / row_count_is_plausible: " in said
+    for number in ("rows: 1", "previous: 2", "lost percent: 50.0", "allowed percent: 10.0"):
+        assert number in said
+    assert subjects(mail) == ["materialization failed in audit_bronze_breweries"]
+
+
+def test_a_success_is_told_when_a_check_warns_and_not_otherwise(
+    pipeline: Pipeline, mail: MailServer, hook: WebHook
+) -> None:
+    ticks = Ticks(pipeline, mail.url, hook.url)
+    pipeline.api.rows[:] = CLEAN
+    pipeline.run()
+    assert ticks.tick().sent == 0
+    pipeline.api.rows[:] = [*CLEAN, {**UNKNOWN_FIELDS, "brewery_type": "micro"}]
+    pipeline.run()
+    ticks.tick()
+    (message,), (post,) = mail.messages, hook.posts
+    assert message["subject"].startswith("[brewery_assets] materialization succeeded with ")
+    for said in (text_of(message), post["message"]):
+        assert "silver_breweries / places_are_known" in said
+        assert "austria/karnten" in said
+        assert "bronze_breweries / fields_as_expected" in said
+        assert "rating" in said
+    assert post["type"] == "warning"
+
+
+def test_an_address_that_was_away_is_told_later_and_the_others_are_not_told_twice(
+    pipeline: Pipeline, mail: MailServer, hook: WebHook
+) -> None:
+    ticks = Ticks(pipeline, mail.url, hook.url)
+    mail.close()
+    pipeline.api.faults = Faults(always_status=403)
+    pipeline.run(fails=True)
+    first = ticks.tick()
+    assert (first.sent, len(first.problems), len(hook.posts)) == (1, 1, 1)
+    pipeline.api.faults = Faults(always_status=404)
+    pipeline.run(fails=True)
+    assert ticks.tick().sent == 1
+    mail.open()
+    assert ticks.tick().sent == 2
+    assert ticks.tick().sent == 0
+    assert len(hook.posts) == 2
+    told = [text_of(message) for message in mail.messages]
+    assert ["403" in told[0], "404" in told[1], len(told)] == [True, True, 2]
+
+
+def test_a_new_address_is_told_of_what_happens_from_now_on(
+    pipeline: Pipeline, mail: MailServer, hook: WebHook
+) -> None:
+    pipeline.api.faults = Faults(always_status=403)
+    pipeline.run(fails=True)
+    ticks = Ticks(pipeline, mail.url)
+    assert not mail.messages
+    ticks.alerts = Alerts(urls=f"{mail.url} {hook.url}", webserver_url=UI)
+    ticks.tick()
+    pipeline.run(fails=True)
+    assert ticks.tick().sent == 2
+
+
+def test_a_recovery_is_told_once_whoever_ran_it(pipeline: Pipeline, mail: MailServer) -> None:
+    ticks = Ticks(pipeline, mail.url)
+    pipeline.api.rows[:] = CLEAN
+    pipeline.run()
+    pipeline.api.faults = Faults(always_status=403)
+    failed = pipeline.run(fails=True)
+    pipeline.run(fails=True)
+    pipeline.api.faults = Faults()
+    pipeline.run("bronze_breweries")  # a part of it is not a recovery
+    pipeline.run()
+    pipeline.run()
+    ticks.tick()
+    assert subjects(mail) == [
+        "materialization failed in bronze_breweries",
+        "materialization failed in bronze_breweries",
+        "materialization works again",
+    ]
+    assert failed.run_id in text_of(mail.messages[0])
+
+
+def test_a_failure_that_is_tried_again_is_not_told(pipeline: Pipeline, mail: MailServer) -> None:
+    ticks = Ticks(pipeline, mail.url)
+    pipeline.api.rows[:] = CLEAN
+    pipeline.api.faults = Faults(always_status=403)
+    first = pipeline.run(fails=True)
+    pipeline.instance.add_run_tags(first.run_id, {"dagster/will_retry": "true"})
+    pipeline.api.faults = Faults()
+    pipeline.run()
+    assert ticks.tick().sent == 0
+
+
+def aged(gold: Manifest, age: timedelta) -> datetime:
+    return gold.created_at + age
+
+
+def test_gold_that_grows_stale_is_told_once_a_level_and_when_it_is_fresh_again(
+    pipeline: Pipeline, mail: MailServer, hook: WebHook
+) -> None:
+    pipeline.api.rows[:] = CLEAN
+    pipeline.run()
+    gold = pipeline.newest("gold_brewery_counts")
+    ticks = Ticks(pipeline, mail.url, hook.url)
+    assert ticks.tick(aged(gold, WARN_AFTER)).sent == 0
+    hook.status = 500
+    assert ticks.tick(aged(gold, WARN_AFTER + timedelta(minutes=61))).sent == 1
+    hook.status = 200
+    assert ticks.tick(aged(gold, WARN_AFTER + timedelta(minutes=62))).sent == 1
+    assert ticks.tick(aged(gold, FAIL_AFTER + timedelta(seconds=1))).sent == 2
+    assert ticks.tick(aged(gold, FAIL_AFTER + timedelta(hours=9))).sent == 0
+    pipeline.run()
+    ticks.tick()
+    assert subjects(mail) == [
+        "The brewery counts are 27 hours old",
+        "The brewery counts are 50 hours old and overdue",
+        "The brewery counts are fresh again",
+    ]
+    assert gold.snapshot in text_of(mail.messages[0])
+
+
+def test_what_is_older_than_the_window_is_forgotten(pipeline: Pipeline, mail: MailServer) -> None:
+    ticks = Ticks(pipeline, mail.url)
+    pipeline.api.faults = Faults(always_status=403)
+    pipeline.run(fails=True)
+    later = datetime.now(timezone.utc) + WINDOW + timedelta(minutes=1)
+    assert ticks.tick(later).sent == 0
+    assert ticks.cursor is not None
+    assert [told["runs"] for told in json.loads(ticks.cursor).values()] == [[]]
+
+
+def test_an_address_that_hangs_holds_up_no_other(
+    pipeline: Pipeline, hook: WebHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes a connection, and says nothing
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        hanging = f"mailto://{address}?from=a@example.org&to=b@example.org&cto=1"
+        ticks = Ticks(pipeline, hanging, hook.url)
+        pipeline.api.faults = Faults(always_status=403)
+        pipeline.run(fails=True)
+        found = ticks.tick()
+        assert (found.sent, len(hook.posts), len(found.problems)) == (1, 1, 1)
+        assert ticks.tick().sent == 0
+    assert len(hook.posts) == 1
+
+
+def test_alerts_of_runs_go_out_while_the_lake_is_away(
+    pipeline: Pipeline, hook: WebHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.api.rows[:] = CLEAN
+    pipeline.run()
+    tick = Sensor(pipeline, hook, monkeypatch)
+    assert tick() == "sent 0"
+    pipeline.api.faults = Faults(always_status=403)
+    pipeline.run(fails=True)
+    for manifest in Path(pipeline.uri).glob("gold_brewery_counts/*/_manifest.json"):
+        manifest.write_text("what a broken disk leaves")
+    assert tick() == "sent 1"
+    assert hook.posts[0]["title"].endswith("failed in bronze_breweries")
+
+
+def test_no_secret_of_an_address_is_said_or_kept(pipeline: Pipeline, hook: WebHook) -> None:
+    hook.status = 500
+    slack = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#alerts"
+    gone = "mailto://someone:a-mail-password@127.0.0.1:9?from=a@example.org&to=b@example.org"
+    ticks = Ticks(pipeline, hook.url, gone)
+    pipeline.api.faults = Faults(always_status=403)
+    pipeline.run(fails=True)
+    found = ticks.tick()
+    assert (found.sent, len(found.problems)) == (0, 2)
+    names = [Target(url).name for url in (hook.url, slack, gone)]
+    said = "\n".join([*found.problems, found.cursor, *names])
+    for secret in (SECRET, TOKEN, "a-mail-password", *slack.split("/")[2:5]):
+        assert secret not in said
+    assert "json://127.0.0.1:" in found.problems[0]
+    assert "500" in found.problems[0]
+
+
+def test_the_html_of_an_alert_shows_what_it_was_given() -> None:
+    alert = Alert("test", "x", {"Error": "<b>1 & 2</b>"}, {"a / b": "<i>"}, 'http://x/"')
+    assert "&lt;b&gt;1 &amp; 2&lt;/b&gt;" in alert.html()
+    assert "<i>" not in alert.html()
+    assert 'href="http://x/&quot;"' in alert.html()
+
+
+def make_alert_test(folder: Path, urls: str) -> tuple[int, str]:
+    """`make alert_test`, and what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "brewery_assets.operations.alert_test"],
+        cwd=folder,
+        env={**os.environ, "ALERT_URLS": urls, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_alert_test_says_of_each_address_whether_the_message_arrived(
+    mail: MailServer, hook: WebHook, tmp_path: Path
+) -> None:
+    code, said = make_alert_test(tmp_path, f"{mail.url} {hook.url}")
+    assert (code, said.count(": arrived")) == (0, 2)
+    assert "Kärnten" in text_of(mail.messages[0])
+    assert "Kärnten" in hook.posts[0]["message"]
+    mail.close()
+    code, said = make_alert_test(tmp_path, f"{mail.url} {hook.url}")
+    assert code == 1
+    assert said.splitlines()[0].startswith("1. mailto://127.0.0.1")
+    assert "did not arrive: " in said.splitlines()[0]
+    assert said.splitlines()[1].endswith("arrived")
+    assert SECRET not in said
+    assert TOKEN not in said
+
+
+def test_alert_test_without_an_address_or_with_a_bad_one_says_so(tmp_path: Path) -> None:
+    assert make_alert_test(tmp_path, "") == (
+        2,
+        "ALERT_URLS is not set: .env.example has examples\n",
+    )
+    code, said = make_alert_test(tmp_path, "json://host nothing://secret-token/x")
+    assert code == 2
+    assert said.startswith("ALERT_URLS=…: number 2, nothing://…, is no address that Apprise can")
+    assert "secret-token" not in said
+
+
+class Sensor:
+    """The sensor as Dagster ticks it, under the environment's settings."""
+
+    def __init__(self, pipeline: Pipeline, hook: WebHook, patch: pytest.MonkeyPatch) -> None:
+        patch.setenv("ALERT_URLS", hook.url)
+        patch.setenv("LAKE_URI", pipeline.uri)
+        self._instance = pipeline.instance
+        self._cursor: str | None = None
+
+    def __call__(self) -> str | None:
+        resources = resources_of(Settings.from_environment())
+        assert SECRET not in repr(resources["alerts"])
+        used = {name: resources[name] for name in ("lake", "alerts")}
+        with dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources=used
+        ) as context:
+            found = alerts_sensor(context)
+        assert isinstance(found, dg.SensorResult)
+        self._cursor = found.cursor
+        reason = found.skip_reason
+        return reason.skip_message if isinstance(reason, dg.SkipReason) else reason
+
+
+def test_the_sensor_reads_addresses_where_they_stand(
+    pipeline: Pipeline, hook: WebHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick = Sensor(pipeline, hook, monkeypatch)
+    assert tick() == "sent 0"
+    pipeline.api.faults = Faults(always_status=403)
+    pipeline.run(fails=True)
+    assert tick() == "sent 1"
+    assert tick() == "sent 0"
+    assert len(hook.posts) == 1

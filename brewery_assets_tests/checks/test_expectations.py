@@ -1,0 +1,158 @@
+"""The audit of silver by Great Expectations: what it finds, and that it stays out of the way."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from brewery_assets.checks.expectations import meets_expectations
+from brewery_assets.checks.rules import AUDITS
+from brewery_assets.definitions import ASSETS, defs
+from brewery_assets_tests.conftest import Pipeline, failure_of
+from brewery_assets_tests.scenario import GOOD, NOWHERE, UNKNOWN_FIELDS
+from brewery_assets_tests.spark_servers import missing
+from demo.data import Row
+from demo.s3 import S3Server
+
+DOCS = "data_docs/silver_breweries"
+# One process for all: importing the library takes ten seconds.
+pytestmark = pytest.mark.xdist_group("spark")
+EXPECTATIONS = pytest.mark.slow("needs Great Expectations")
+CHECK = dg.AssetCheckKey(dg.AssetKey("silver_breweries"), "meets_expectations")
+
+
+@pytest.fixture
+def installed() -> None:
+    """Great Expectations, which is an optional group."""
+    if importlib.util.find_spec("great_expectations") is None:
+        missing("`make audit_silver` installs the Great Expectations that this needs")
+
+
+def audit(pipeline: Pipeline, *, fails: bool = False) -> dg.ExecuteInProcessResult:
+    result = dg.materialize(
+        [*ASSETS, *AUDITS, meets_expectations],
+        selection=dg.AssetSelection.checks(CHECK),
+        resources=pipeline.resources(),
+        instance=pipeline.instance,
+        raise_on_error=False,
+    )
+    assert result.success is not fails, failure_of(result)
+    return result
+
+
+def found(result: dg.ExecuteInProcessResult) -> tuple[bool, dict[str, Any]]:
+    (check,) = result.get_asset_check_evaluations()
+    assert check.severity is dg.AssetCheckSeverity.WARN
+    return check.passed, {name: value.value for name, value in check.metadata.items()}
+
+
+@EXPECTATIONS
+def test_the_real_data_meets_every_expectation(
+    installed: None, pipeline: Pipeline, real_rows: list[Row]
+) -> None:
+    pipeline.api.rows[:] = real_rows
+    pipeline.run()
+    passed, numbers = found(audit(pipeline))
+    assert passed
+    assert (numbers["expectations"], numbers["unmet"]) == (21, 0)
+    assert "| column_values_to_not_be_null | longitude | met | 2,435 |" in numbers["verdicts"]
+    assert numbers["snapshot"] == pipeline.newest("silver_breweries").snapshot
+
+
+@EXPECTATIONS
+@pytest.mark.parametrize("engine", ["Sail", "Apache Spark"])
+def test_what_is_not_met_is_named_with_its_numbers_and_published_as_html(
+    request: pytest.FixtureRequest, installed: None, pipeline: Pipeline, engine: str
+) -> None:
+    pipeline.api.rows[:] = [*GOOD, {**GOOD[0], "id": "no-uuid", "phone": "1"}]
+    pipeline.run()
+    if engine == "Apache Spark":
+        pipeline.spark_remote = request.getfixturevalue("apache_spark")
+    passed, numbers = found(audit(pipeline))
+    assert not passed
+    unmet = re.findall(r"\| (\w+) \| (\w*) \| not met \| (\d+) \| (.*) \|", numbers["verdicts"])
+    assert {(what, column): (int(rows), ids) for what, column, rows, ids in unmet} == {
+        ("column_values_to_match_regex", "id"): (1, "no-uuid"),
+        ("column_values_to_be_in_set", "brewery_type"): (1, UNKNOWN_FIELDS["id"]),
+        ("column_values_to_not_be_null", "brewery_type"): (1, NOWHERE["id"]),
+        ("column_value_lengths_to_be_between", "phone"): (1, "no-uuid"),
+        ("column_values_to_not_be_null", "longitude"): (6, NO_PAIR),
+        ("column_values_to_not_be_null", "latitude"): (6, NO_PAIR),
+    }
+    assert numbers["unmet"] == 6
+    index = Path(pipeline.uri) / DOCS / "index.html"
+    assert numbers["data_docs"] == index.as_uri()
+    (page,) = index.parent.glob("validations/**/*.html")
+    assert "no-uuid" in page.read_text(encoding="utf-8")
+    assert page.name in index.read_text(encoding="utf-8")
+
+
+NO_PAIR = ", ".join(
+    sorted(row["id"] for row in GOOD if row["latitude"] in (None, "somewhere", 951.9))
+)
+
+
+@EXPECTATIONS
+def test_the_pages_of_an_older_audit_go(installed: None, pipeline: Pipeline) -> None:
+    pipeline.api.rows[:] = GOOD
+    for _ in range(2):
+        pipeline.run()
+        audit(pipeline)
+    (page,) = (Path(pipeline.uri) / DOCS).glob("validations/**/*.html")
+    assert pipeline.newest("silver_breweries").snapshot in str(page)
+
+
+@EXPECTATIONS
+def test_on_s3_the_pages_are_such_as_a_browser_opens(
+    installed: None, pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
+) -> None:
+    pipeline_on_s3.run()
+    _, numbers = found(audit(pipeline_on_s3))
+    assert numbers["data_docs"] == f"s3://lake/{prefix}/{DOCS}/index.html"
+    client: Any = getattr(pipeline_on_s3.lake.storage, "client")  # noqa: B009
+    head = client.head_object(Bucket="lake", Key=f"{prefix}/{DOCS}/index.html")
+    assert head["ContentType"] == "text/html"
+
+
+def test_without_great_expectations_the_audit_says_how_to_get_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.run()
+    monkeypatch.setitem(sys.modules, "great_expectations", None)
+    assert "`make audit_silver` installs it" in failure_of(audit(pipeline, fails=True))
+
+
+def test_the_pipeline_neither_runs_the_audit_nor_imports_what_it_needs(pipeline: Pipeline) -> None:
+    steps = {
+        job: {node.name for node in defs.resolve_job_def(job).nodes}
+        for job in ("run_pipeline_brewery", "audit_silver")
+    }
+    assert "audit_silver_breweries" in steps["run_pipeline_brewery"]
+    assert "audit_silver_by_expectations" not in steps["run_pipeline_brewery"]
+    assert steps["audit_silver"] == {"audit_silver_by_expectations"}
+    imported = (
+        "import sys, brewery_assets.definitions; sys.exit('great_expectations' in sys.modules)"
+    )
+    folder = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", imported], cwd=folder, check=False).returncode == 0
+
+
+def test_a_run_that_makes_silver_leaves_the_audit_for_later(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "great_expectations", None)
+    everything = dg.materialize(
+        [*ASSETS, *AUDITS, meets_expectations],
+        resources=pipeline.resources(),
+        instance=pipeline.instance,
+        raise_on_error=False,
+    )
+    assert everything.success, failure_of(everything)
+    names = {check.check_name for check in everything.get_asset_check_evaluations()}
+    assert "ids_are_unique" in names
+    assert "meets_expectations" not in names

@@ -1,0 +1,61 @@
+"""How much memory a run may use, and what is said where that is too little."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from brewery_assets.engine import engines as spark_engines
+from brewery_assets.engine.engines import Sail
+from brewery_assets.engine.memory import memory_allowed
+from brewery_assets.settings import SettingsError
+
+MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@pytest.mark.parametrize(
+    ("membership", "limits", "allowed"),
+    [
+        pytest.param("0::/", {}, MACHINE, id="no limit"),
+        pytest.param(
+            "0::/system.slice/dagster.service",
+            {"system.slice/dagster.service/memory.max": "max", "system.slice/memory.max": "5000"},
+            5000,
+            id="a service, version 2",
+        ),
+        pytest.param("0::/", {"memory.max": "4000"}, 4000, id="a container, version 2"),
+        pytest.param(
+            "3:cpu,cpuacct:/docker/1a2b\n2:memory:/docker/1a2b\n0::/",
+            {"memory/memory.limit_in_bytes": "3000"},
+            3000,
+            id="a container that sees its own group as the top, version 1",
+        ),
+        pytest.param(
+            "2:memory:/",
+            {"memory/memory.limit_in_bytes": str(2**63 - 4096)},
+            MACHINE,
+            id="no limit, version 1",
+        ),
+    ],
+)
+def test_the_lowest_limit_counts(
+    tmp_path: Path, membership: str, limits: dict[str, str], allowed: int
+) -> None:
+    own = tmp_path / "membership"
+    own.write_text(f"{membership}\n")
+    for name, limit in limits.items():
+        file = tmp_path / "groups" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{limit}\n")
+    assert memory_allowed(tmp_path / "groups", own) == allowed
+
+
+def test_without_control_groups_the_machine_counts(tmp_path: Path) -> None:
+    assert memory_allowed(tmp_path / "none", tmp_path / "none") == MACHINE
+
+
+def test_too_little_memory_is_an_error_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    Sail(s3=None).require()
+    monkeypatch.setattr(spark_engines, "NEEDED", 2 * MACHINE)
+    with pytest.raises(SettingsError, match=r"^A run needs about \d+ MB of memory, but only \d+ "):
+        Sail(s3=None).require()

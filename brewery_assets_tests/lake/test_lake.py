@@ -1,0 +1,431 @@
+"""Snapshots: drafts that nobody reads, publications that nothing overwrites, and what is kept."""
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from hashlib import sha256
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from brewery_assets.lake.lake import Lake, LakeError
+from brewery_assets.lake.manifest import Manifest, name_of, time_of
+from brewery_assets.lake.storage import Folder
+from brewery_assets.settings import SettingsError
+from brewery_assets_tests.conftest import Pipeline
+
+RUN = "1a2b3c4d-0000-4000-8000-000000000000"
+OTHER_RUN = "ffffffff-0000-4000-8000-000000000000"
+
+
+def lake_of(
+    uri: Path | str,
+    instance: dg.DagsterInstance,
+    run_id: str = RUN,
+    kept: int = 30,
+    parent: str = "",
+) -> Lake:
+    """The lake as a run sees it; the run is one of the instance's."""
+    run = instance.get_run_by_id(run_id)
+    if run is None:
+        run = dg.DagsterRun("job", run_id, parent_run_id=parent or None, root_run_id=parent or None)
+        instance.add_run(run)
+    lake = Lake(uri=str(uri), snapshots_kept=kept)
+    context = dg.build_init_resource_context(instance=instance)
+    context._dagster_run = run  # the builder takes no run
+    lake.setup_for_execution(context)
+    return lake
+
+
+def write(lake: Lake, layer: str = "gold", **facts: object) -> Manifest:
+    """A draft of one file."""
+    folder = lake.begin(layer)
+    lake.storage.write(f"{folder}/a.parquet", b"rows")
+    return lake.stage(folder, **{"rows": 1, "codec": "zstd", **facts})
+
+
+def publish(lake: Lake, layer: str = "gold", **facts: object) -> Manifest:
+    return lake.publish(write(lake, layer, **facts), [])
+
+
+def publish_as(name: str, folder: Path, layer: str = "gold", **facts: object) -> None:
+    """A published snapshot of a given name, as an earlier run left it at that time."""
+    target = folder / layer / f"snapshot={name}"
+    target.mkdir(parents=True)
+    (target / "a.parquet").write_bytes(b"old")
+    manifest = Manifest(
+        snapshot=name,
+        layer=layer,
+        run_id=OTHER_RUN,
+        rows=1,
+        files=Folder(str(target)).files(""),
+        codec="zstd",
+        **{"created_at": time_of(name), **facts},  # type: ignore[arg-type]
+    )
+    (target / "_manifest.json").write_text(manifest.model_dump_json())
+
+
+def test_a_snapshot_is_named_by_the_runs_start_and_id(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    manifest = publish(lake_of(folder, instance))
+    assert re.fullmatch(r"\d{8}T\d{6}Z-1a2b3c4d", manifest.snapshot)
+    assert before <= time_of(manifest.snapshot) <= datetime.now(timezone.utc)
+
+
+def test_all_layers_of_a_run_share_one_name(folder: Path, instance: dg.DagsterInstance) -> None:
+    lake = lake_of(folder, instance)
+    assert publish(lake, "bronze").snapshot == publish(lake, "silver").snapshot
+    again = lake_of(folder, instance)  # as another process of the same run
+    assert publish(again, "gold").snapshot == publish(lake, "rejected").snapshot
+
+
+def test_a_later_run_has_a_later_name_whatever_the_clock_says(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    future = name_of(datetime.now(timezone.utc) + timedelta(days=400), OTHER_RUN)
+    publish_as(future, folder, "silver")
+    name = publish(lake_of(folder, instance)).snapshot
+    assert time_of(name) == time_of(future) + timedelta(seconds=1)
+
+
+def test_a_draft_is_not_read_and_a_publication_is(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    lake = lake_of(folder, instance)
+    draft = write(lake)
+    reader = Lake(uri=str(folder))
+    assert reader.newest("gold") is None
+    assert (folder / draft.folder / "_draft.json").exists()
+    lake.publish(draft, [{"name": "counts_add_up", "passed": True}])
+    newest = reader.newest("gold")
+    assert newest is not None
+    assert newest.snapshot == draft.snapshot
+    assert newest.checks == [{"name": "counts_add_up", "passed": True}]
+    assert [(file.path, file.bytes) for file in newest.files] == [("a.parquet", 4)]
+    assert not (folder / draft.folder / "_draft.json").exists()
+
+
+def test_nothing_published_is_written_again(folder: Path, instance: dg.DagsterInstance) -> None:
+    lake = lake_of(folder, instance)
+    draft = write(lake)
+    lake.publish(draft, [])
+    with pytest.raises(LakeError, match="is published and stays as it is"):
+        lake.begin("gold")
+    with pytest.raises(FileExistsError):
+        lake.publish(draft, [])
+
+
+def test_a_retried_step_first_clears_its_own_draft(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    lake = lake_of(folder, instance)
+    half = lake.begin("gold")
+    lake.storage.write(f"{half}/half-written.parquet", b"half")
+    manifest = lake.publish(write(lake), [])
+    assert [file.path for file in manifest.files] == ["a.parquet"]
+
+
+@pytest.mark.parametrize("change", ["add", "shorten", "delete", "replace"])
+def test_files_that_changed_after_writing_are_not_published(
+    folder: Path, instance: dg.DagsterInstance, change: str
+) -> None:
+    lake = lake_of(folder, instance)
+    draft = write(lake)
+    file = folder / draft.folder / "a.parquet"
+    if change == "add":
+        file.with_name("b.parquet").write_bytes(b"more")
+    elif change == "shorten":
+        file.write_bytes(b"row")
+    elif change == "replace":
+        file.write_bytes(b"ROWS")
+    else:
+        file.unlink()
+    with pytest.raises(LakeError, match="changed after they were written"):
+        lake.publish(draft, [])
+    assert lake.newest("gold") is None
+
+
+def test_a_published_snapshot_that_lost_a_file_is_refused_not_read_as_fewer_rows(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    manifest = publish(lake_of(folder, instance))
+    (folder / manifest.folder / "a.parquet").unlink()
+    lake = Lake(uri=str(folder))
+    for _ in range(2):  # a retried step asks again
+        with pytest.raises(LakeError, match=r"the files are not those of its _manifest\.json"):
+            lake.reading("gold")
+
+
+def test_a_published_file_whose_content_changed_is_refused_at_the_same_size_and_time(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    lake = lake_of(folder, instance)
+    manifest = publish(lake)
+    file = folder / manifest.folder / "a.parquet"
+    before = file.stat()
+    file.write_bytes(b"ROWS")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for reader in (lake, Lake(uri=str(folder))):
+        with pytest.raises(
+            LakeError,
+            match=r"not those of its _manifest\.json: a\.parquet has another content; put back",
+        ):
+            reader.reading("gold")
+
+
+def test_an_older_manifest_without_checksums_is_read(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    manifest = publish(lake_of(folder, instance))
+    path = folder / manifest.folder / "_manifest.json"
+    said = json.loads(path.read_text())
+    said["files"] = [file[:2] for file in said["files"]]
+    del said["lake"]
+    path.write_text(json.dumps(said))
+    assert Lake(uri=str(folder)).reading("gold").files == [("a.parquet", 4, None)]
+
+
+def test_a_bronze_is_compared_with_what_the_source_served_whatever_its_manifest_lacks(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    served = sha256(b"rows").hexdigest()
+    manifest = publish(lake_of(folder, instance), "bronze", source={"sha256": served})
+    path = folder / manifest.folder / "_manifest.json"
+    path.write_text(path.read_text().replace(f"sha256:{served}", "another:kind"))
+    assert Lake(uri=str(folder)).reading("bronze").rows == 1
+    (folder / manifest.folder / "a.parquet").write_bytes(b"ROWS")
+    with pytest.raises(LakeError, match=r"a\.parquet has another content than the source served"):
+        Lake(uri=str(folder)).reading("bronze")
+
+
+def test_what_engines_leave_beside_the_data_is_not_data(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    lake = lake_of(folder, instance)
+    layer = lake.begin("gold")
+    for name in ("country=a/x.parquet", "_SUCCESS", "country=a/.x.parquet.crc", "_temporary/0/y"):
+        lake.storage.write(f"{layer}/{name}", b"x")
+    assert [f.path for f in lake.stage(layer, rows=1, codec="zstd").files] == [
+        "country=a/x.parquet"
+    ]
+
+
+def test_a_run_reads_what_it_wrote_even_when_another_published_later(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    lake = lake_of(folder, instance)
+    own = publish(lake, "bronze")
+    publish_as(
+        name_of(datetime.now(timezone.utc) + timedelta(hours=1), OTHER_RUN), folder, "bronze"
+    )
+    assert lake_of(folder, instance).reading("bronze").snapshot == own.snapshot
+
+
+def test_a_run_that_wrote_none_reads_the_newest_and_stays_with_it(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    publish_as("20260101T000000Z-00000001", folder, "bronze")
+    publish_as("20260102T000000Z-00000002", folder, "bronze")
+    lake = lake_of(folder, instance)
+    assert lake.reading("bronze").snapshot == "20260102T000000Z-00000002"
+    publish_as("20260103T000000Z-00000003", folder, "bronze")
+    assert lake.reading("bronze").snapshot == "20260102T000000Z-00000002"
+
+
+def test_what_was_not_audited_is_not_read_on(folder: Path, instance: dg.DagsterInstance) -> None:
+    publish_as("20260101T000000Z-00000001", folder, "silver")
+    lake = lake_of(folder, instance)
+    write(lake, "silver")
+    with pytest.raises(LakeError, match="select the asset's checks too"):
+        lake.reading("silver")
+
+
+def test_an_older_snapshot_can_be_named_and_an_unknown_one_is_refused_with_the_newest(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    publish_as("20260101T000000Z-00000001", folder, "bronze")
+    publish_as("20260102T000000Z-00000002", folder, "bronze")
+    older = lake_of(folder, instance).reading("bronze", "20260101T000000Z-00000001")
+    assert older.snapshot == "20260101T000000Z-00000001"
+    with pytest.raises(LakeError, match="no published snapshot 'x'; the newest: 20260102T0"):
+        lake_of(folder, instance).reading("bronze", "x")
+
+
+def test_an_empty_lake_says_what_to_do(folder: Path, instance: dg.DagsterInstance) -> None:
+    with pytest.raises(LakeError, match="has no published bronze: materialize it first"):
+        lake_of(folder, instance).reading("bronze")
+
+
+def test_the_draft_of_the_run_that_is_re_executed_is_found(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    first = write(lake_of(folder, instance))
+    again = lake_of(folder, instance, OTHER_RUN, parent=RUN)
+    assert again.draft("gold") == first
+    stranger = lake_of(folder, instance, "eeeeeeee-0000-4000-8000-000000000000")
+    assert stranger.draft("gold") is None
+
+
+def test_the_newest_snapshots_stay_and_so_does_the_bronze_of_a_kept_silver(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    days = [f"202601{day:02}T000000Z-000000{day:02}" for day in range(1, 6)]
+    for name in days:
+        publish_as(name, folder, "bronze")
+    publish_as(days[4], folder, "silver", made_from={"bronze": days[1]})
+    own = publish(lake_of(folder, instance, kept=2), "bronze").snapshot
+    lake = Lake(uri=str(folder))
+    assert list(lake.published("bronze")) == [own, days[4], days[1]]
+    assert list(lake.published("silver")) == [days[4]]
+    assert sorted(path.name for path in (folder / "bronze").iterdir()) == [
+        f"snapshot={name}" for name in (days[1], days[4], own)
+    ]
+
+
+def test_drafts_stay_for_a_day(folder: Path, instance: dg.DagsterInstance) -> None:
+    now = datetime.now(timezone.utc)
+    old = name_of(now - timedelta(hours=25), OTHER_RUN)
+    fresh = name_of(now - timedelta(hours=23), OTHER_RUN)
+    for name in (old, fresh):
+        publish_as(name, folder)
+        (folder / "gold" / f"snapshot={name}" / "_manifest.json").unlink()
+    own = publish(lake_of(folder, instance)).snapshot
+    assert Lake(uri=str(folder)).snapshots("gold") == [own, fresh]
+
+
+def test_foreign_folders_and_files_are_left_alone(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    for name in (
+        "gold/snapshot=mine",
+        "gold/notes",
+        "private",
+        "x/snapshot=20261399T235959Z-00000000",
+    ):
+        (folder / name).mkdir(parents=True)
+    (folder / "gold" / "README.txt").write_text("mine")
+    publish(lake_of(folder, instance, kept=1))
+    assert (folder / "gold" / "snapshot=mine").is_dir()
+    assert (folder / "gold" / "README.txt").read_text() == "mine"
+    assert (folder / "private").is_dir()
+
+
+def test_what_a_run_wrote_is_not_swept_under_it(folder: Path, instance: dg.DagsterInstance) -> None:
+    first = lake_of(folder, instance, kept=1)
+    own = publish(first, "bronze").snapshot
+    publish(lake_of(folder, instance, OTHER_RUN, kept=1), "bronze")
+    assert first.reading("bronze").snapshot == own
+    assert publish(first, "silver").snapshot == own
+    # And when it is gone all the same, nothing else is read in its place.
+    shutil.rmtree(folder / "bronze" / f"snapshot={own}")
+    again = lake_of(folder, instance, kept=1)
+    again._wrote["bronze"] = own
+    with pytest.raises(LakeError, match=f"no published snapshot '{own}'"):
+        again.reading("bronze")
+
+
+def test_a_snapshot_named_later_in_the_run_is_read_all_the_same(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    publish_as("20260101T000000Z-00000001", folder, "silver")
+    publish_as("20260102T000000Z-00000002", folder, "silver")
+    lake = lake_of(folder, instance)
+    assert lake.reading("silver").snapshot == "20260102T000000Z-00000002"
+    named = "20260101T000000Z-00000001"
+    assert lake.reading("silver", named).snapshot == named
+    assert lake.reading("silver").snapshot == named
+
+
+def test_a_run_that_has_published_audits_no_older_draft(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    write(lake_of(folder, instance))
+    again = lake_of(folder, instance, OTHER_RUN, parent=RUN)
+    publish(again)
+    assert again.draft("gold") is None
+
+
+class Unreadable(Folder):
+    """A folder on a disk that reads no more than one file at once."""
+
+    def read_each(self, _: Sequence[str]) -> list[bytes | None]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_sweep_that_fails_is_a_warning_not_a_failure(
+    folder: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_as("20260101T000000Z-00000001", folder)
+    lake = lake_of(folder, instance, kept=1)
+    lake._storage = Unreadable(str(folder))
+    manifest = publish(lake)
+    newest = Lake(uri=str(folder)).newest("gold")
+    assert newest is not None
+    assert newest.snapshot == manifest.snapshot
+    assert "cannot tell which snapshots may go" in caplog.text
+
+
+class Stubborn(Folder):
+    """A folder in which drafts cannot be deleted."""
+
+    def delete(self, path: str) -> None:
+        if path.endswith("_draft.json"):
+            raise PermissionError(path)
+        super().delete(path)
+
+
+def test_a_draft_that_cannot_be_deleted_is_a_warning_once_it_is_published(
+    folder: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = lake_of(folder, instance)
+    lake._storage = Stubborn(str(folder))
+    manifest = publish(lake)
+    assert Lake(uri=str(folder)).newest("gold") == manifest
+    assert lake.draft("gold") is None
+    assert "gold: _draft.json stays: " in caplog.text
+
+
+def test_a_manifest_is_readable_json_with_all_that_the_contract_names(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    manifest = publish(lake_of(folder, instance), made_from={"silver": "x"})
+    said = json.loads((folder / manifest.folder / "_manifest.json").read_text())
+    assert said["layer"] == "gold"
+    assert said["run_id"] == RUN
+    assert said["rows"] == 1
+    assert said["files"] == [["a.parquet", 4, f"sha256:{sha256(b'rows').hexdigest()}"]]
+    assert said["lake"] == str(folder)
+    assert said["codec"] == "zstd"
+    assert said["made_from"] == {"silver": "x"}
+    assert datetime.fromisoformat(said["created_at"].replace("Z", "+00:00")).tzinfo
+
+
+def test_a_place_that_cannot_be_written_is_refused_with_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        pytest.raises(SettingsError, match=r"^LAKE_URI=.*/file/lake: cannot be written \(Not a"),
+    ):
+        lake_of(tmp_path / "file" / "lake", instance)
+
+
+def test_a_reader_makes_no_folder(folder: Path) -> None:
+    assert Lake(uri=str(folder)).newest("gold") is None
+    assert not folder.exists()
+
+
+def test_a_lake_can_be_moved(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.run()
+    counts = pipeline.rows("gold_brewery_counts")
+    moved = tmp_path / "elsewhere ü 'quoted'"
+    shutil.move(pipeline.uri, moved)
+    pipeline.uri = str(moved)
+    pipeline.run("gold_brewery_counts")
+    assert pipeline.rows("gold_brewery_counts") == counts

@@ -1,0 +1,162 @@
+"""An S3 server that is away in the middle of a run, and back."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from pyspark.errors import PySparkException
+
+from brewery_assets.aws import Aws
+from brewery_assets.lake import s3 as lake_s3
+from brewery_assets.lake.lake import Lake
+from brewery_assets.lake.s3 import Bucket, S3Error
+from brewery_assets.lake.storage import OUTAGE
+from brewery_assets_tests.checkout import Checkout
+from brewery_assets_tests.conftest import LAYERS, Pipeline
+from demo.data import Row
+from demo.s3 import S3Server
+
+IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
+
+
+@pytest.fixture
+def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A separate server, which a test may kill."""
+    with S3Server("lake") as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def lake(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake on that server, as a run has it."""
+    monkeypatch.setattr(lake_s3, "LATE", 0.1)
+    lake = Lake(uri="s3://lake/x")
+    lake.storage.prepare()
+    return lake
+
+
+def away(server: S3Server, seconds: float) -> threading.Timer:
+    """Kills the server; the timer starts it again."""
+    server.kill()
+    timer = threading.Timer(seconds, server.start)
+    timer.start()
+    return timer
+
+
+def test_a_request_is_asked_again_until_the_server_is_back(lake: Lake, mortal_s3: S3Server) -> None:
+    lake.storage.write("gold/a", b"rows")
+    back = away(mortal_s3, 1)
+    assert lake.storage.read("gold/a") == b"rows"
+    assert [file.path for file in lake.storage.files("gold")] == ["a"]
+    back.join()
+
+
+def test_an_address_that_has_never_answered_is_not_waited_for(mortal_s3: S3Server) -> None:
+    bucket = Bucket("s3://lake/x", Aws())
+    mortal_s3.kill()
+    started = time.monotonic()
+    with pytest.raises(S3Error, match="nobody answers; correct AWS_ENDPOINT_URL or try later"):
+        bucket.read("gold/a")
+    assert time.monotonic() - started < OUTAGE / 2
+
+
+def test_what_an_engine_could_not_write_is_written_again_from_the_start(
+    lake: Lake, mortal_s3: S3Server
+) -> None:
+    tries = []
+
+    def work() -> int:
+        tries.append(lake.storage.files("gold/snapshot"))
+        lake.storage.write("gold/snapshot/half", b"half")
+        if len(tries) == 1:
+            away(mortal_s3, 1).join()
+            raise PySparkException("Connection refused (os error 111)")
+        return len(tries)
+
+    lake.storage.write("gold/other", b"")
+    assert lake.through_outages(work, writes="gold/snapshot") == 2
+    assert tries == [[], []]
+    assert [file.path for file in lake.storage.files("gold")] == ["other", "snapshot/half"]
+
+
+@pytest.mark.parametrize(
+    ("said", "tried"),
+    [
+        (
+            "Generic S3 error: Error performing GET http://h/a, after 10 retries - cut",
+            2,
+        ),
+        ("External: Generic S3 error: Error performing PUT http://h/a - HTTP error: cut", 2),
+        ("AWSClientIOException: Unable to execute HTTP request: Connect to h:1 failed", 2),
+        ("Generic S3 error: The operation lacked the necessary privileges: AccessDenied", 1),
+        ("failed to connect to all addresses: ipv4:127.0.0.1:1: Connection refused (111)", 1),
+        ("[CAST_INVALID_INPUT] The value cannot be cast", 1),
+    ],
+)
+def test_only_work_that_did_not_reach_the_store_is_done_again(
+    s3: S3Server, prefix: str, said: str, tried: int
+) -> None:
+    lake = Lake(uri=f"s3://lake/{prefix}")
+    lake.storage.prepare()
+    tries = []
+
+    def work() -> NoReturn:
+        tries.append(said)
+        if len(tries) == 2:
+            raise ZeroDivisionError
+        raise PySparkException(said)
+
+    with pytest.raises((PySparkException, ZeroDivisionError)):
+        lake.through_outages(work)
+    assert len(tries) == tried
+
+
+@pytest.fixture
+def of_real_rows(pipeline: Pipeline, real_rows: list[Row]) -> None:
+    pipeline.api.rows[:] = real_rows
+
+
+def begun(pipeline: Pipeline, s3: S3Server, folder: Path, layer: str) -> subprocess.Popen[str]:
+    """A run in its own process that has just begun to write the layer."""
+    settings = {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
+    checkout = Checkout(folder, {**settings, **s3.environment()})
+    before = pipeline.lake.snapshots(layer)
+    process = checkout.start(*checkout.job())
+    until = time.monotonic() + 120
+    while pipeline.lake.snapshots(layer) == before:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        if not pipeline.api.requests:  # it takes seconds to start
+            time.sleep(0.05)
+    return process
+
+
+@IN_PROCESSES
+@pytest.mark.usefixtures("of_real_rows")
+@pytest.mark.parametrize(
+    ("seconds", "layer"),
+    [(2, "silver_breweries"), (20, "bronze_breweries"), (45, "silver_breweries")],
+)
+def test_a_run_goes_on_when_a_server_that_was_killed_is_back(
+    pipeline: Pipeline, mortal_s3: S3Server, tmp_path: Path, seconds: int, layer: str
+) -> None:
+    pipeline.uri = "s3://lake/outage"
+    process = begun(pipeline, mortal_s3, tmp_path / "checkout", layer)
+    mortal_s3.kill()
+    time.sleep(seconds)
+    mortal_s3.start()
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert "S3 is away, the next try is in " in said
+    for name in LAYERS:
+        (manifest,) = pipeline.lake.manifests(name)
+        assert pipeline.lake.reading(name) == manifest  # whole, file by file
+    assert pipeline.newest("silver_breweries").rows == 11_822
+    counts = pipeline.rows("gold_brewery_counts")
+    assert sum(row["brewery_count"] for row in counts) == 11_822

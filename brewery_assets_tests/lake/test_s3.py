@@ -1,0 +1,644 @@
+"""The pipeline on S3: a real server on loopback that checks credentials, and what it survives."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import unquote
+
+import dagster as dg
+import pytest
+from botocore.stub import Stubber
+
+from brewery_assets.aws import PATIENCE, Aws
+from brewery_assets.lake.lake import Lake
+from brewery_assets.lake.s3 import Bucket, S3Error
+from brewery_assets.settings import SettingsError
+from brewery_assets_tests.checkout import Checkout
+from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of
+from brewery_assets_tests.scenario import BROKEN, GOOD, OREGON
+from demo.data import Row
+from demo.s3 import OWNER, READER, REGION, S3Server
+
+ON_S3 = pytest.mark.slow("whole runs on an S3 server")
+
+
+def keys(s3: S3Server, prefix: str) -> list[str]:
+    pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=prefix)
+    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+@ON_S3
+def test_two_runs_are_two_whole_snapshots_that_another_reader_finds(
+    pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
+) -> None:
+    pipeline_on_s3.run()
+    first = pipeline_on_s3.rows("gold_brewery_counts")
+    pipeline_on_s3.run()
+    assert len(pipeline_on_s3.lines()) == len(GOOD) + len(BROKEN)
+    assert {row["id"] for row in pipeline_on_s3.rows("silver_breweries")} == {
+        row["id"] for row in GOOD
+    }
+    assert {row["country"] for row in pipeline_on_s3.rows("silver_breweries")} >= {"united_states"}
+    assert len(pipeline_on_s3.rows("rejected_breweries")) == len(BROKEN)
+    assert pipeline_on_s3.rows("gold_brewery_counts") == first
+    assert sum(row["brewery_count"] for row in first) == len(GOOD)
+
+    lake = pipeline_on_s3.lake
+    named = {
+        f"{prefix}/{manifest.folder}/{name}"
+        for layer in LAYERS
+        for manifest in lake.manifests(layer)
+        for name in ("_manifest.json", *(file.path for file in manifest.files))
+    }
+    assert set(keys(s3, prefix)) == named  # no draft, no probe, nothing that nobody knows
+    assert [len(lake.manifests(layer)) for layer in LAYERS] == [2] * 5
+
+
+@ON_S3
+def test_a_run_on_s3_starts_one_engine_and_leaves_the_environment_as_it_was(
+    pipeline_on_s3: Pipeline,
+) -> None:
+    before = dict(os.environ)
+    run = pipeline_on_s3.run()
+    said = [record.user_message for record in pipeline_on_s3.instance.all_logs(run.run_id)]
+    assert sum("Spark engine: " in line for line in said) == 1
+    ours = {"RUST_LOG", "SAIL_EXECUTION__DEFAULT_PARALLELISM", "SPARK_CONNECT_MODE_ENABLED"}
+    assert {name: os.environ[name] for name in {*os.environ} - ours} == {
+        name: value for name, value in before.items() if name not in ours
+    }
+
+
+@ON_S3
+def test_the_ui_is_told_where_in_the_bucket_it_lies(pipeline_on_s3: Pipeline) -> None:
+    run = pipeline_on_s3.run()
+    shown = {
+        event.materialization.asset_key.path[-1]: event.materialization.metadata
+        for event in run.get_asset_materialization_events()
+    }
+    for layer in LAYERS:
+        manifest = pipeline_on_s3.newest(layer)
+        uri = f"{pipeline_on_s3.uri}/{manifest.folder}"
+        assert shown[layer]["dagster/uri"].value == uri
+        assert shown[layer]["dagster/size_bytes"].value == manifest.bytes
+        assert bool(manifest.bytes) is bool(manifest.rows)
+
+
+@ON_S3
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("s3://lake/{}/", "s3://lake/{}"),
+        ("s3://lake/{}/a b/c/", "s3://lake/{}/a b/c"),
+        ("s3://lake/{}/üñ'&+=", "s3://lake/{}/üñ'&+="),
+    ],
+)
+def test_a_prefix_may_end_in_a_slash_and_hold_spaces_and_more(
+    pipeline_on_s3: Pipeline, s3: S3Server, prefix: str, written: str, taken: str
+) -> None:
+    pipeline_on_s3.uri = written.format(prefix)
+    pipeline_on_s3.run()
+    pipeline_on_s3.run("gold_brewery_counts")
+    pipeline_on_s3.uri = taken.format(prefix)
+    assert len(pipeline_on_s3.rows("gold_brewery_counts")) == 9
+    folder = taken.format(prefix).removeprefix("s3://lake/")
+    assert all(key.startswith(f"{folder}/") for key in keys(s3, prefix))
+
+
+@ON_S3
+def test_a_bucket_may_be_the_lake_itself(pipeline: Pipeline, s3: S3Server) -> None:
+    s3.client().create_bucket(Bucket="of-its-own")
+    pipeline.uri = "s3://of-its-own"
+    pipeline.run()
+    assert len(pipeline.rows("gold_brewery_counts")) == 9
+
+
+@ON_S3
+def test_what_others_keep_under_the_prefix_is_left_alone(
+    pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
+) -> None:
+    foreign = [
+        f"{prefix}/{key}"
+        for key in (
+            "README.md",
+            "gold_brewery_counts/",
+            "gold_brewery_counts/notes.txt",
+            "gold_brewery_counts/snapshot=mine/part.parquet",
+            "gold_brewery_counts/snapshot=20261399T000000Z-00000000/_manifest.json",
+            "silver_breweries/old/part.parquet",
+        )
+    ]
+    for key in foreign:
+        s3.client().put_object(Bucket="lake", Key=key, Body=b"mine")
+    pipeline_on_s3.snapshots_kept = 1
+    pipeline_on_s3.run()
+    pipeline_on_s3.run()
+    assert set(foreign) <= set(keys(s3, prefix))
+    assert len(pipeline_on_s3.rows("gold_brewery_counts")) == 9
+
+
+@ON_S3
+def test_old_snapshots_and_drafts_go_from_a_bucket_too(
+    pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
+) -> None:
+    pipeline_on_s3.run("bronze_breweries")
+    kept = pipeline_on_s3.newest("bronze_breweries")
+    storage = pipeline_on_s3.lake.storage
+    for day, name in ((1, "_manifest.json"), (2, "_manifest.json"), (3, "_draft.json")):
+        old = kept.model_copy(update={"snapshot": f"2026010{day}T000000Z-00000000"})
+        storage.write(f"{old.folder}/breweries.json", b"{}\n")
+        storage.write(f"{old.folder}/{name}", old.model_dump_json().encode())
+    pipeline_on_s3.snapshots_kept = 2
+    pipeline_on_s3.run("bronze_breweries")
+    folders = {key.split("/")[2] for key in keys(s3, prefix)}
+    newest = pipeline_on_s3.newest("bronze_breweries")
+    assert folders == {f"snapshot={kept.snapshot}", f"snapshot={newest.snapshot}"}
+
+
+def checkout_of(pipeline: Pipeline, s3: S3Server, folder: Path) -> Checkout:
+    settings = {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
+    return Checkout(folder, {**settings, **s3.environment()})
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def refused(pipeline: Pipeline) -> str:
+    """The message of a run that fails before it asks the source for anything."""
+    started = time.monotonic()
+    message = failure_of(pipeline.run(fails=True))
+    assert not pipeline.api.requests
+    assert time.monotonic() - started < 30
+    return message
+
+
+def test_a_bucket_that_does_not_exist_is_refused_and_not_created(
+    pipeline: Pipeline, s3: S3Server
+) -> None:
+    pipeline.uri = "s3://no-such-bucket/lake"
+    assert (
+        "LAKE_URI=s3://no-such-bucket/lake: there is no such bucket; create it first, the "
+        "pipeline never does (NoSuchBucket)"
+    ) in refused(pipeline)
+    assert "no-such-bucket" not in str(s3.client().list_buckets())
+
+
+@pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_wrong_credentials_are_refused_without_being_told(
+    pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv(wrong, "not-the-right-one")
+    message = refused(pipeline_on_s3)
+    assert (
+        f"LAKE_URI={pipeline_on_s3.uri}: the AWS credentials are refused; correct "
+        "AWS_ACCESS_KEY_ID and its like ("
+    ) in message
+    assert "not-the-right-one" not in message
+    assert OWNER[1] not in message
+
+
+def test_without_credentials_the_ways_to_give_them_are_named(
+    pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or" in refused(
+        pipeline_on_s3
+    )
+
+
+def test_a_profile_that_does_not_exist_is_refused(
+    pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert "The config profile (nobody) could not be found" in refused(pipeline_on_s3)
+
+
+def test_who_may_only_read_is_refused_before_any_work(
+    pipeline_on_s3: Pipeline, s3: S3Server, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    for name, value in s3.environment(READER).items():
+        monkeypatch.setenv(name, value)
+    assert (
+        f"LAKE_URI={pipeline_on_s3.uri}: access to PutObject is denied; docs/aws.md has the "
+        "permissions needed (AccessDenied)"
+    ) in refused(pipeline_on_s3)
+    assert keys(s3, prefix) == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
+def test_an_endpoint_where_nobody_answers_is_refused_with_its_address(
+    pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    message = refused(pipeline_on_s3)
+    assert "nobody answers; correct AWS_ENDPOINT_URL or try later: " in message
+    assert url in message
+
+
+def test_an_endpoint_that_is_no_address_is_refused(
+    pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    assert "LAKE_URI=s3://lake/" in (message := refused(pipeline_on_s3))
+    assert "localhost:9000" in message
+
+
+class OfAnotherRegion(Aws):
+    """AWS, as it answers when the bucket is elsewhere."""
+
+    def s3(self) -> object:
+        client = Aws(region="eu-west-1").client("s3")
+        stub = Stubber(client)
+        stub.add_response("list_objects_v2", {})
+        stub.add_client_error(
+            "head_bucket",
+            "403",
+            http_status_code=403,
+            response_meta={"HTTPHeaders": {"x-amz-bucket-region": "eu-central-1"}},
+        )
+        stub.activate()
+        return client
+
+
+def test_a_region_that_is_not_the_buckets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    bucket = Bucket("s3://lake/x", OfAnotherRegion())
+    with pytest.raises(SettingsError) as error:
+        bucket.prepare()
+    assert str(error.value) == "AWS_REGION: the bucket lake is in eu-central-1, not eu-west-1"
+
+
+def stubbed(s3: S3Server, prefix: str) -> tuple[Bucket, Stubber]:
+    """A bucket whose next answers are told to it."""
+    bucket = Bucket(f"s3://lake/{prefix}", Aws())
+    return bucket, Stubber(bucket.client)
+
+
+def test_a_creation_that_conflicts_with_one_under_way_is_tried_again(
+    s3: S3Server, prefix: str
+) -> None:
+    bucket, answers = stubbed(s3, prefix)
+    answers.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+    answers.add_response("put_object", {})
+    with answers:
+        bucket.create("gold/_manifest.json", b"{}")
+    answers.assert_no_pending_responses()
+
+
+def test_keys_that_s3_was_too_busy_to_delete_are_deleted_again(s3: S3Server, prefix: str) -> None:
+    bucket, answers = stubbed(s3, prefix)
+    busy = {"Errors": [{"Key": "b", "Code": "SlowDown", "Message": "Please reduce your rate."}]}
+    keys = {"Contents": [{"Key": "a", "Size": 1}, {"Key": "b", "Size": 1}]}
+    answers.add_response("list_objects_v2", keys)
+    for wanted, answer in ((["a", "b"], busy), (["b"], busy), (["b"], {})):
+        objects = [{"Key": key} for key in wanted]
+        expected = {"Bucket": "lake", "Delete": {"Objects": objects, "Quiet": True}}
+        answers.add_response("delete_objects", answer, expected)
+    with answers:
+        bucket.delete_folder("gold")
+    answers.assert_no_pending_responses()
+
+    answers.add_response("list_objects_v2", keys)
+    for _ in range(5):
+        answers.add_response("delete_objects", busy)
+    with answers, pytest.raises(S3Error, match=r"gold: Please reduce your rate. \(SlowDown\)"):
+        bucket.delete_folder("gold")
+
+
+class HangsUp(BaseHTTPRequestHandler):
+    """Takes a request and closes the connection."""
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def test_an_endpoint_that_hangs_up_is_named(
+    pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(HangsUp) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        message = refused(pipeline_on_s3)
+    assert f"LAKE_URI={pipeline_on_s3.uri}: nobody answers; correct AWS_ENDPOINT_URL or " in message
+    assert url in message
+
+
+def test_an_endpoint_that_says_nothing_is_given_up(
+    s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PATIENCE, "read_timeout", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(SettingsError, match="nobody answers; correct AWS_ENDPOINT_URL"):
+            Bucket(f"s3://lake/{prefix}", Aws()).prepare()
+
+
+class CutsOff(BaseHTTPRequestHandler):
+    """Breaks off in the middle of the first two answers."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", "8")
+        self.end_headers()
+        self.wfile.write(b"complete" if len(self.asked) > 2 else b"comp")
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def test_a_download_that_breaks_off_is_begun_again(
+    s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(CutsOff) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert Bucket(f"s3://lake/{prefix}", Aws()).read("bronze.json") == b"complete"
+    assert len(CutsOff.asked) == 3
+
+
+# Sail keeps the first credentials that it meets as long as its process lives: from here on each
+# run has a process of its own.
+IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
+RUN = """
+import sys
+import dagster as dg
+from brewery_assets.definitions import defs
+with dg.DagsterInstance.ephemeral() as instance:
+    job = defs.resolve_job_def("run_pipeline_brewery")
+    assert job.execute_in_process(instance=instance).success
+print("boto3 is loaded:", bool({"boto3", "dagster_aws"} & {*sys.modules}))
+"""
+
+
+@IN_PROCESSES
+def test_a_profile_reaches_the_engine_too(
+    pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
+) -> None:
+    key, secret = OWNER
+    (tmp_path / "credentials").write_text(
+        f"[brewer]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+    )
+    checkout = checkout_of(pipeline_on_s3, s3, tmp_path / "checkout")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del checkout.environment[name]
+    checkout.environment |= {
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_PROFILE": "brewer",
+    }
+    code, said = checkout.run(sys.executable, "-c", RUN)
+    assert code == 0, said
+    assert pipeline_on_s3.newest("gold_brewery_counts").rows == 9
+
+
+class ContainerRole(BaseHTTPRequestHandler):
+    """Where a container asks for the credentials of its role."""
+
+    def do_GET(self) -> None:
+        key, secret = OWNER
+        said = {"AccessKeyId": key, "SecretAccessKey": secret, "Token": ""}
+        content = json.dumps({**said, "Expiration": "2036-01-01T00:00:00Z"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@IN_PROCESSES
+def test_the_role_of_a_container_reaches_the_engine_too(
+    pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
+) -> None:
+    checkout = checkout_of(pipeline_on_s3, s3, tmp_path / "checkout")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del checkout.environment[name]
+    with served(ContainerRole) as url:
+        checkout.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{url}/credentials"
+        code, said = checkout.run(sys.executable, "-c", RUN)
+    assert code == 0, said
+    assert pipeline_on_s3.newest("gold_brewery_counts").rows == 9
+
+
+class Recorder(BaseHTTPRequestHandler):
+    """Refuses every request, and keeps its headers."""
+
+    seen: ClassVar[list[dict[str, str]]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_error(403)
+
+    do_HEAD = do_GET  # noqa: N815  # the name that the base class looks for
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+ASK_THE_ENGINE = """
+from brewery_assets.aws import Aws
+from brewery_assets.engine.spark import Spark
+spark = Spark(s3=Aws(region="eu-west-1"))
+try:
+    spark.spark_session.read.text("s3://lake/x").collect()
+finally:
+    spark.stop()
+"""
+
+
+@IN_PROCESSES
+def test_a_session_token_travels_with_the_requests_of_the_engine(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout", {})
+    with served(Recorder) as url:
+        checkout.environment |= {
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_SESSION_TOKEN": "temporary",
+            "AWS_ENDPOINT_URL": url,
+        }
+        code, said = checkout.run(sys.executable, "-c", ASK_THE_ENGINE)
+    assert code != 0
+    assert "403" in said
+    assert Recorder.seen
+    assert {headers["x-amz-security-token"] for headers in Recorder.seen} == {"temporary"}
+    assert all("/eu-west-1/s3/" in headers["authorization"] for headers in Recorder.seen)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        (None, None),
+        ("https://s3.eu-west-1.amazonaws.com", None),
+        ("https://s3.cn-north-1.amazonaws.com.cn", None),
+        ("https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com", "false"),
+        ("http://127.0.0.1:8333", "true"),
+    ],
+)
+def test_only_an_endpoint_that_is_not_awss_own_is_told_to_the_engine(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, told: str | None
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    if address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    settings = Aws(region="eu-west-1").engine_settings()
+    assert settings["AWS_REGION"] == "eu-west-1"
+    assert settings.get("AWS_ENDPOINT") == (address if told else None)
+    assert settings.get("AWS_ALLOW_HTTP") == told
+
+
+@pytest.fixture
+def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A server of its own, which a test may kill."""
+    with S3Server("lake") as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess.Popen[str]:
+    """A second run, in a process of its own, that has just begun to write silver."""
+    checkout = checkout_of(pipeline, s3, folder)
+    pipeline.api.requests.clear()
+    impatient = folder / "impatient.yaml"
+    lake = {"uri": pipeline.uri, "aws": {"region": REGION}, "wait_for_s3": 5.0}
+    impatient.write_text(json.dumps({"resources": {"lake": {"config": lake}}}))
+    process = checkout.start(*checkout.job(), "--config", str(impatient))
+    until = time.monotonic() + 60
+    while not pipeline.api.requests or len(pipeline.lake.snapshots("silver_breweries")) < 2:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        if not pipeline.api.requests:  # it takes seconds to start
+            time.sleep(0.05)
+    return process
+
+
+@IN_PROCESSES
+def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
+    pipeline: Pipeline, mortal_s3: S3Server, tmp_path: Path, real_rows: list[Row]
+) -> None:
+    pipeline.uri = "s3://lake/dies"
+    pipeline.run()
+    before = {layer: pipeline.newest(layer) for layer in LAYERS}
+    pipeline.api.rows[:] = real_rows
+    process = writing_silver(pipeline, mortal_s3, tmp_path / "checkout")
+    mortal_s3.kill()
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    # Writing takes a moment only: by when the server is gone, the run may have gone on to read
+    # what it wrote, or to the audit. Whichever step it is, its error says which snapshot.
+    snapshot = "dies/(silver|rejected)_breweries/snapshot"
+    assert re.search(rf"^[\w.]+(Error|Exception): .*{snapshot}", unquote(said), re.MULTILINE)
+    assert OWNER[1] not in said
+
+    mortal_s3.start()
+    assert pipeline.newest("silver_breweries") == before["silver_breweries"]
+    assert pipeline.newest("gold_brewery_counts") == before["gold_brewery_counts"]
+    for layer in LAYERS:
+        assert pipeline.lake.reading(layer).rows >= 0  # whole, file by file
+    pipeline.run()
+    assert sum(row["brewery_count"] for row in pipeline.rows("gold_brewery_counts")) == 11_822
+
+
+@IN_PROCESSES
+def test_a_run_killed_in_mid_write_leaves_no_manifest(
+    pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path, real_rows: list[Row]
+) -> None:
+    pipeline_on_s3.run()
+    before = pipeline_on_s3.newest("silver_breweries")
+    pipeline_on_s3.api.rows[:] = real_rows
+    process = writing_silver(pipeline_on_s3, s3, tmp_path / "checkout")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(pipeline_on_s3.lake.snapshots("silver_breweries")) == 2
+    assert pipeline_on_s3.newest("silver_breweries") == before
+    pipeline_on_s3.run()
+    assert pipeline_on_s3.newest("silver_breweries").rows == 11_822
+
+
+@IN_PROCESSES
+def test_two_runs_at_once_on_one_bucket_are_two_whole_snapshots(
+    pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
+) -> None:
+    places = [checkout_of(pipeline_on_s3, s3, tmp_path / name) for name in ("one", "other")]
+    processes = [place.start(*place.job()) for place in places]
+    for process in processes:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    for layer in LAYERS:
+        manifests = pipeline_on_s3.lake.manifests(layer)
+        assert len(manifests) == 2
+        assert pipeline_on_s3.lake.snapshots(layer) == [found.snapshot for found in manifests]
+        for manifest in manifests:
+            assert pipeline_on_s3.lake.reading(layer, manifest.snapshot) == manifest
+    for manifest in pipeline_on_s3.lake.manifests("gold_brewery_counts"):
+        rows = pipeline_on_s3.rows("gold_brewery_counts", manifest)
+        assert sum(row["brewery_count"] for row in rows) == len(GOOD)
+        assert [row for row in rows if row["state"] == OREGON["state_province"].lower()]
+
+
+@IN_PROCESSES
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_secret_reaches_a_log_an_event_or_a_file(
+    pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path, fails: bool
+) -> None:
+    checkout = checkout_of(pipeline_on_s3, s3, tmp_path / "checkout")
+    token = "a-token-nobody-may-see"  # noqa: S105
+    if fails:  # SeaweedFS knows no such token
+        checkout.environment["AWS_SESSION_TOKEN"] = token
+    module = ("-m", "brewery_assets.definitions")
+    code, said = checkout.run("dagster", "asset", "materialize", "--select", "*", *module)
+    assert (code != 0) is fails, said
+    key, secret = OWNER
+    kept = checkout.kept()
+    assert b"bronze_breweries" in kept
+    for hidden in (key, secret, token):
+        assert hidden not in said
+        assert hidden.encode() not in kept
+
+
+@IN_PROCESSES
+def test_boto3_is_not_imported_for_a_lake_in_a_folder(pipeline: Pipeline, tmp_path: Path) -> None:
+    checkout = Checkout(
+        tmp_path / "checkout", {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
+    )
+    code, said = checkout.run(sys.executable, "-c", RUN)
+    assert code == 0, said
+    assert "boto3 is loaded: False" in said
+
+
+def test_a_lake_outside_of_runs_is_read_only(s3: S3Server, prefix: str) -> None:
+    lake = Lake(uri=f"s3://lake/{prefix}")
+    assert lake.newest("gold_brewery_counts") is None
+    assert keys(s3, prefix) == []
+
+
+def test_settings_of_the_lake_reach_the_run(pipeline_on_s3: Pipeline) -> None:
+    with dg.build_resources({"lake": pipeline_on_s3.resources()["lake"]}) as run:
+        assert isinstance(run.lake.storage, Bucket)

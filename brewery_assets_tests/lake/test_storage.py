@@ -1,0 +1,185 @@
+"""The few operations that a lake needs do the same in a folder and in a bucket."""
+
+import errno
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from brewery_assets.aws import Aws
+from brewery_assets.lake.s3 import Bucket
+from brewery_assets.lake.storage import Folder, Storage
+from brewery_assets_tests.checkout import ROOT
+from demo.s3 import S3Server
+
+
+@pytest.fixture(params=["folder", "bucket", "prefix with spaces"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Storage:
+    if request.param == "folder":
+        return Folder(str(tmp_path / "lake"))
+    request.getfixturevalue("s3")
+    spaces = " of its own" if "spaces" in request.param else ""
+    return Bucket(f"s3://lake/{prefix}{spaces}", Aws())
+
+
+def test_what_is_written_is_read(storage: Storage) -> None:
+    storage.prepare()
+    storage.write("layer/a b/file.json", b"one")
+    storage.write("layer/a b/file.json", b"two")
+    assert storage.read("layer/a b/file.json") == b"two"
+    assert storage.exists("layer/a b/file.json")
+    assert not storage.exists("layer/a b")
+    assert not storage.exists("layer/a b/file")
+    with pytest.raises(FileNotFoundError):
+        storage.read("layer/a b/file")
+
+
+def test_what_a_killed_run_left_of_a_file_goes_when_the_folder_is_written_to(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    old, new = (folder / f".index.html.{name * 32}.part" for name in "ab")
+    other = folder / ".mine.part"
+    for left in (old, new, other):
+        left.write_text("half")
+    for left in (old, other):
+        os.utime(left, (0, 0))
+    Folder(str(tmp_path)).write("report/index.html", b"whole")
+    assert {path.name for path in folder.iterdir()} == {"index.html", new.name, other.name}
+
+
+def test_preparing_leaves_nothing(storage: Storage) -> None:
+    storage.prepare()
+    assert storage.folders("") == []
+    assert storage.files("") == []
+
+
+def test_files_are_listed_at_any_depth_and_folders_only_directly_below(storage: Storage) -> None:
+    for path in ("gold/b/2", "gold/b/c/3", "gold/a", "golden/x", "top"):
+        storage.write(path, path.encode())
+    assert storage.folders("") == ["gold", "golden"]
+    assert storage.folders("gold") == ["b"]
+    assert storage.folders("silver") == []
+    found = [(file.path, file.bytes) for file in storage.files("gold")]
+    assert found == [("a", 6), ("b/2", 8), ("b/c/3", 10)]
+    assert storage.files("silver") == []
+
+
+def test_a_file_with_another_content_of_the_same_size_has_another_checksum(
+    storage: Storage,
+) -> None:
+    storage.write("gold/a", b"one")
+    storage.write("gold/b", b"one")
+    one, same = storage.files("gold")
+    assert one.checksum == same.checksum
+    assert storage.sha256("gold/a") == sha256(b"one").hexdigest()
+    storage.write("gold/a", b"two")
+    assert storage.files("gold")[0].checksum != one.checksum
+    assert storage.sha256("gold/a") == sha256(b"two").hexdigest()
+
+
+def test_a_file_is_told_from_a_folder_that_is_empty(tmp_path: Path) -> None:
+    storage = Folder(str(tmp_path))
+    storage.write("gold", b"")
+    with pytest.raises(NotADirectoryError):
+        storage.folders("gold")
+
+
+def test_the_last_change_is_that_of_the_newest_file(storage: Storage) -> None:
+    assert storage.last_change("gold") is None
+    for name in ("gold/a", "gold/b/c"):
+        storage.write(name, b"")
+    changed = storage.last_change("gold")
+    assert changed is not None
+    assert abs(datetime.now(timezone.utc) - changed) < timedelta(minutes=5)
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "gold" / "a" / "in the way").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        Folder(str(tmp_path)).write("gold/a", b"rows")
+    assert [path.name for path in (tmp_path / "gold").iterdir()] == ["a"]
+
+
+def test_a_write_that_stops_halfway_leaves_nothing(tmp_path: Path) -> None:
+    # The kernel takes a hundred bytes of each file of that process, and refuses the next.
+    script = """
+import resource, sys
+from brewery_assets.lake.storage import Folder
+folder = Folder(sys.argv[1])
+folder.prepare()
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+for put in (folder.write, folder.create):
+    try:
+        put("gold/a", b"x" * 100_000)
+    except OSError as error:
+        print(error.strerror)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "lake")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert said == f"{os.strerror(errno.EFBIG)}\n" * 2
+    assert [*(tmp_path / "lake" / "gold").iterdir()] == []
+
+
+def test_many_are_read_at_once_in_order(storage: Storage) -> None:
+    for number in range(25):
+        storage.write(f"x/{number}", str(number).encode())
+    paths = [f"x/{number}" for number in range(26)]
+    assert storage.read_each(paths) == [*(str(number).encode() for number in range(25)), None]
+    assert storage.read_each([]) == []
+
+
+def test_of_two_that_create_a_file_one_wins(storage: Storage) -> None:
+    storage.create("gold/_manifest.json", b"first")
+    with pytest.raises(FileExistsError):
+        storage.create("gold/_manifest.json", b"second")
+    assert storage.read("gold/_manifest.json") == b"first"
+
+
+def test_a_folder_goes_with_all_below_it_and_nothing_else(storage: Storage) -> None:
+    for path in ("gold/s=1/a", "gold/s=1/b/c", "gold/s=10/a"):
+        storage.write(path, b"")
+    storage.delete_folder("gold/s=1")
+    storage.delete_folder("gold/s=2")
+    assert [file.path for file in storage.files("")] == ["gold/s=10/a"]
+    storage.delete("gold/s=10/a")
+    storage.delete("gold/s=10/a")
+    assert storage.files("") == []
+
+
+def test_more_files_than_one_answer_lists_are_listed_and_deleted(s3: S3Server, prefix: str) -> None:
+    bucket = Bucket(f"s3://lake/{prefix}", Aws())
+    for number in range(1_001):
+        bucket.client.put_object(Bucket="lake", Key=f"{prefix}/gold/{number:04}", Body=b"")
+    assert len(bucket.files("gold")) == 1_001
+    bucket.delete_folder("gold")
+    assert bucket.files("") == []
+
+
+def test_markers_that_stand_for_folders_are_no_files(s3: S3Server, prefix: str) -> None:
+    bucket = Bucket(f"s3://lake/{prefix}", Aws())
+    s3.client().put_object(Bucket="lake", Key=f"{prefix}/gold/", Body=b"")
+    bucket.write("gold/a", b"x")
+    assert [file.path for file in bucket.files("gold")] == ["a"]
+    assert bucket.folders("") == ["gold"]
+
+
+def test_a_creation_whose_answer_was_lost_is_no_failure(s3: S3Server, prefix: str) -> None:
+    bucket = Bucket(f"s3://lake/{prefix}", Aws())
+    bucket.create("gold/_manifest.json", b"mine")
+    bucket.create("gold/_manifest.json", b"mine")  # as boto3 asks again
+    assert bucket.read("gold/_manifest.json") == b"mine"
+
+
+def test_a_large_file_is_written_in_parts(s3: S3Server, prefix: str) -> None:
+    bucket = Bucket(f"s3://lake/{prefix}", Aws())
+    content = bytes(range(256)) * 2**16  # 16 MiB
+    bucket.write("bronze/breweries.json", content)
+    assert bucket.read("bronze/breweries.json") == content
+    tag = s3.client().head_object(Bucket="lake", Key=f"{prefix}/bronze/breweries.json")["ETag"]
+    assert tag.strip('"').endswith("-2")

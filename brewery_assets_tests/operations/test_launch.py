@@ -1,0 +1,160 @@
+"""A job started from a terminal where Dagster is services, and followed to its end."""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import dagster as dg
+import pytest
+
+from brewery_assets.operations.launch import Follower
+from brewery_assets_tests.checkout import JOB, ROOT, Checkout
+from brewery_assets_tests.conftest import Pipeline
+from brewery_assets_tests.dagster_ui import dagster_daemon
+from brewery_assets_tests.scenario import ROWS
+from demo.faults import Faults
+from demo.server import DemoApi
+
+pytestmark = pytest.mark.xdist_group("services")
+DAEMON = pytest.mark.slow("runs go through Dagster's daemon")
+COMMAND = pytest.mark.slow("a command that starts Dagster")
+
+LAUNCH = (sys.executable, "-u", "-m", "brewery_assets.operations.launch")
+UI = "https://dagster.example.org"
+
+
+class Services(NamedTuple):
+    """Dagster's services, and the lake and the source that they work with."""
+
+    pipeline: Pipeline
+    checkout: Checkout
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """One daemon for all tests here, which looks for lost runs every two seconds."""
+    folder = tmp_path_factory.mktemp("services")
+    with (
+        DemoApi(ROWS, requests_per_minute=None) as api,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        pipeline = Pipeline(api, str(folder / "lake"), instance)
+        checkout = checkout_of(pipeline, folder / "checkout")
+        settings = checkout.folder / "dagster.yaml"
+        settings.unlink()
+        settings.write_text(
+            (ROOT / "dagster.yaml")
+            .read_text()
+            .replace("run_monitoring:\n", "run_monitoring:\n  poll_interval_seconds: 2\n")
+        )
+        with dagster_daemon(checkout):
+            yield Services(pipeline, checkout)
+
+
+@pytest.fixture
+def services(running: Services) -> Iterator[Services]:
+    """The same, with a published snapshot of scenario.py's rows and a source that serves them."""
+    running.pipeline.run()
+    yield running
+    running.pipeline.api.rows[:] = ROWS
+    running.pipeline.api.faults = Faults()
+    running.checkout.environment.pop("ROWS_LOST_PERCENT", None)
+
+
+def checkout_of(pipeline: Pipeline, folder: Path) -> Checkout:
+    return Checkout(
+        folder,
+        {
+            "BREWERY_API_URL": pipeline.api.url,
+            "LAKE_URI": pipeline.uri,
+            "DAGSTER_WEBSERVER_URL": UI,
+        },
+    )
+
+
+@DAEMON
+def test_a_run_that_was_killed_does_not_block_the_next_one_whose_end_is_the_exit_code(
+    services: Services,
+) -> None:
+    pipeline, checkout = services
+    pipeline.api.faults = Faults(hanging=1.0)
+    pipeline.api.requests.clear()
+    soon = json.dumps({"dagster/max_runtime": "5"})  # in place of half an hour
+    process = checkout.start(*checkout.job(), "--tags", soon)
+    until = time.monotonic() + 60
+    while not pipeline.api.requests:  # it runs
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    pipeline.api.faults = Faults()
+    del pipeline.api.rows[5:]
+    code, said = checkout.run(*LAUNCH, JOB)
+    assert code == 1
+    assert "'row_count_is_plausible' on 'bronze_breweries' did not pass" in said
+    assert re.search(r"\nRun [0-9a-f]{8} failed: https://dagster\.example\.org/runs/", said)
+
+
+@DAEMON
+def test_whoever_starts_the_pipeline_may_set_its_limits_for_this_run(services: Services) -> None:
+    pipeline, checkout = services
+    del pipeline.api.rows[5:]
+    checkout.environment["ROWS_LOST_PERCENT"] = "100"
+    before = len(pipeline.lake.manifests("gold_brewery_counts"))
+    code, said = checkout.run(*LAUNCH, JOB)
+    assert code == 0, said
+    assert re.match(r"Run [0-9a-f]{8}: https://dagster\.example\.org/runs/[0-9a-f-]{36}\n", said)
+    assert "page 1 of 1: 5 breweries" in said
+    assert "Asset check 'counts_add_up' on 'gold_brewery_counts' passed." in said
+    assert re.search(r"\nRun [0-9a-f]{8} succeeded: https://dagster\.example\.org/runs/", said)
+    assert len(pipeline.lake.manifests("gold_brewery_counts")) == before + 1
+
+
+def test_the_cause_of_a_failure_is_told(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.api.faults = Faults(always_status=403)
+    run = pipeline.run(fails=True)
+    capsys.readouterr()
+    assert Follower(pipeline.instance, run.run_id).outcome() is dg.DagsterRunStatus.FAILURE
+    said = capsys.readouterr().out
+    assert 'Execution of step "bronze_breweries" failed.' in said
+    assert re.search(r"RefusedError: GET \S+/breweries\?\S+ answered 403", said), said
+
+
+def test_a_run_counts_as_lost_after_half_an_hour() -> None:
+    with dg.DagsterInstance.from_config(str(ROOT)) as instance:
+        assert instance.run_monitoring_enabled
+        assert instance.run_monitoring_max_runtime_seconds == 1800
+
+
+@COMMAND
+def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    checkout = checkout_of(pipeline, tmp_path / "checkout")
+    process = checkout.start(*LAUNCH, JOB)
+    checkout.until(process, "still queued: another run goes on, or the daemon is down")
+    os.kill(process.pid, signal.SIGTERM)
+    said, _ = process.communicate(timeout=30)
+    assert f"goes on, if it was started: {UI}/runs/" in said
+    assert process.returncode == 130
+
+
+@COMMAND
+def test_what_cannot_be_started_is_told(pipeline: Pipeline, tmp_path: Path) -> None:
+    checkout = checkout_of(pipeline, tmp_path / "checkout")
+    code, said = checkout.run(*LAUNCH, "no_such_job")
+    assert code == 1
+    assert "no_such_job" in said
+    checkout.environment["SNAPSHOTS_KEPT"] = "many"
+    assert checkout.run(*LAUNCH, JOB) == (
+        1,
+        "SNAPSHOTS_KEPT=many: allowed is a whole number, 1 or more\n",
+    )
