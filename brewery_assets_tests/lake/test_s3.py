@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -154,8 +155,14 @@ def test_old_snapshots_and_drafts_go_from_a_bucket_too(
     pipeline_on_s3.run("bronze_breweries")
     kept = pipeline_on_s3.newest("bronze_breweries")
     storage = pipeline_on_s3.lake.storage
+    # A snapshot stays for an hour after the next was published.
+    kept = kept.model_copy(update={"created_at": kept.created_at - timedelta(hours=2)})
+    storage.write(f"{kept.folder}/_manifest.json", kept.model_dump_json().encode())
     for day, name in ((1, "_manifest.json"), (2, "_manifest.json"), (3, "_draft.json")):
-        old = kept.model_copy(update={"snapshot": f"2026010{day}T000000Z-00000000"})
+        published = datetime(2026, 1, day, tzinfo=timezone.utc)
+        old = kept.model_copy(
+            update={"snapshot": f"2026010{day}T000000Z-00000000", "created_at": published}
+        )
         storage.write(f"{old.folder}/breweries.json", b"{}\n")
         storage.write(f"{old.folder}/{name}", old.model_dump_json().encode())
     pipeline_on_s3.snapshots_kept = 2
