@@ -273,8 +273,8 @@ def test_an_endpoint_that_is_no_address_is_refused(
 class OfAnotherRegion(Aws):
     """AWS, as it answers when the bucket is elsewhere."""
 
-    def s3(self) -> object:
-        client = Aws(region="eu-west-1").client("s3")
+    def client(self, service: str) -> object:
+        client = Aws(region="eu-west-1").client(service)
         stub = Stubber(client)
         stub.add_response("list_objects_v2", {})
         stub.add_client_error(
