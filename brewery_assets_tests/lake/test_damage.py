@@ -354,7 +354,7 @@ def test_a_superseded_snapshot_stays_for_an_hour(
 ) -> None:
     first, second = (name_of(NOW - DAY * days, OTHER_RUN) for days in (3, 2))
     publish_as(first, folder)
-    publish_as(second, folder, created_at=NOW - HOUR * hours)
+    publish_as(second, folder, created_at=datetime.now(timezone.utc) - HOUR * hours)
     own = publish(lake_of(folder, instance, kept=1)).snapshot
     expected = [own, second, first] if stays else [own, second]
     assert Lake(uri=str(folder)).snapshots("gold") == expected
@@ -364,7 +364,7 @@ def test_a_snapshot_that_is_published_late_stays_for_an_hour_too(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     slow, quick = (name_of(NOW - DAY * days, OTHER_RUN) for days in (3, 2))
-    publish_as(slow, folder, created_at=NOW)
+    publish_as(slow, folder, created_at=datetime.now(timezone.utc))
     publish_as(quick, folder)
     own = publish(lake_of(folder, instance, kept=1)).snapshot
     assert Lake(uri=str(folder)).snapshots("gold") == [own, quick, slow]
