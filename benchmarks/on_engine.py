@@ -56,7 +56,7 @@ def _count(rows: DataFrame) -> Look:
 
 def _layers(run: Any, context: dg.AssetExecutionContext, snapshot: str) -> Iterator[str]:
     lines = run.json_lines_snapshots.read(_manifest(BRONZE.parts[0], "real", rows=1))
-    outputs: Any = silver_and_rejected_breweries(context, lines)
+    outputs: Any = silver_and_rejected_breweries(context, lines, lake=run.lake)
     for output in outputs:
         layer = output.output_name
         run.parquet_snapshots.write(layer, folder_of(layer, snapshot), output.value)

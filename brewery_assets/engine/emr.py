@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import grpc
 from botocore.exceptions import BotoCoreError, ClientError
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.connect.client import DefaultChannelBuilder
 
 from brewery_assets.aws import Aws, one_line, why
@@ -98,6 +98,9 @@ class EmrServerless:
             return first_answer(channel)
         except (NoAnswerError, PySparkException) as error:
             raise EmrError(f"{self._named}: {one_line(str(error))}") from None
+
+    def hold(self, frame: DataFrame) -> DataFrame:
+        return frame.persist()  # it goes with the session
 
     def stop(self, session: SparkSession | None) -> None:
         started, self._session = self._session, None

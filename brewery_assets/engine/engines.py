@@ -12,14 +12,15 @@ from urllib.parse import urlsplit
 import grpc
 import pyspark
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.connect.client import DefaultChannelBuilder
 
 from brewery_assets.aws import Aws, environment, one_line
 from brewery_assets.engine import s3a
+from brewery_assets.engine.frames import folder_of_frames
 from brewery_assets.engine.java import Java, NoJavaError, find_java
 from brewery_assets.engine.memory import memory_allowed
-from brewery_assets.engine.sessions import NoAnswerError, first_answer, near, release
+from brewery_assets.engine.sessions import HeldFrames, NoAnswerError, first_answer, near, release
 from brewery_assets.settings import SettingsError
 
 LOOPBACK = "127.0.0.1"
@@ -46,6 +47,9 @@ class Engine(Protocol):
 
     def start(self) -> SparkSession:
         """A session of its own."""
+
+    def hold(self, frame: DataFrame) -> DataFrame:
+        """The frame for several actions: it is computed once, and held until the engine stops."""
 
     def stop(self, session: SparkSession | None) -> None:
         """Ends the session, if there was one, and what was started for it, however far it came."""
@@ -81,6 +85,9 @@ class Sail:
         # Twice the cores: while one task writes, another parses (a tenth faster at 1,000,000 rows).
         tasks = str(2 * (os.cpu_count() or 1))
         os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", tasks)
+        folder = self._running.enter_context(folder_of_frames())
+        checkpoints = {"SAIL_EXECUTION__CHECKPOINT__PATH": folder.as_uri()}
+        self._running.enter_context(environment(checkpoints))
         from pysail.spark import SparkConnectServer
 
         server = SparkConnectServer(LOOPBACK, 0)
@@ -88,6 +95,9 @@ class Sail:
         self._running.callback(server.stop)
         host, port = server.listening_address
         return near(SparkSession.builder.remote(f"sc://{host}:{port}").create())
+
+    def hold(self, frame: DataFrame) -> DataFrame:
+        return frame.checkpoint()  # its persist() does nothing
 
     def stop(self, session: SparkSession | None) -> None:
         with self._running:  # after the session: the other way round the process would hang
@@ -104,6 +114,7 @@ class ApacheSpark:
         self._remote = remote
         self._s3 = s3
         self._running = ExitStack()
+        self._held = HeldFrames()
 
     @property
     def name(self) -> str:
@@ -151,7 +162,11 @@ class ApacheSpark:
             warnings.filterwarnings("ignore", "Failed to set spark")
             return near(builder.getOrCreate())
 
+    def hold(self, frame: DataFrame) -> DataFrame:
+        return self._held.add(frame)
+
     def stop(self, session: SparkSession | None) -> None:
+        self._held.free()
         with self._running:
             release(session)
 
@@ -168,6 +183,7 @@ class ConnectServer:
     def __init__(self, remote: str) -> None:
         self._remote = remote
         self.name = remote.partition("/;")[0]  # what follows may be a token
+        self._held = HeldFrames()
 
     def require(self) -> None:
         try:
@@ -196,7 +212,11 @@ class ConnectServer:
         except (NoAnswerError, PySparkException) as error:
             raise self._refused(one_line(str(error))) from None
 
+    def hold(self, frame: DataFrame) -> DataFrame:
+        return self._held.add(frame)
+
     def stop(self, session: SparkSession | None) -> None:
+        self._held.free()
         release(session)
 
     def abandon(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.session import SparkSession as ConnectSession
@@ -97,6 +97,29 @@ def release(session: Any) -> None:
     # PySpark closes it again when it is collected, and with it what other sessions use
     # (SPARK-55362).
     session.client.close = lambda: None
+
+
+class HeldFrames:
+    """The frames that a Spark server holds for a session; it would keep them after the session."""
+
+    def __init__(self) -> None:
+        self._frames: list[DataFrame] = []
+
+    def add(self, frame: DataFrame) -> DataFrame:
+        """The frame, which the server computes at its first action and then holds."""
+        self._frames.append(frame.persist())
+        return self._frames[-1]
+
+    def free(self) -> None:
+        """Lets go of them all; a server that is gone is not waited for."""
+        frames, self._frames = self._frames, []
+
+        def unpersist() -> None:
+            for frame in frames:
+                frame.unpersist()
+
+        with suppress(TookTooLong, PySparkException):
+            within(RELEASING, unpersist)
 
 
 def within(seconds: float, call: Callable[[], Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from brewery_assets.aws import Aws
 from brewery_assets.engine.accounts import others_can_log_in
@@ -66,6 +66,13 @@ class Spark(LazyPySparkResource):
                     self._failure = error  # for whoever needs the session
 
         threading.Thread(target=start, name="spark", daemon=True).start()
+
+    def hold(self, frame: DataFrame) -> DataFrame:
+        """The frame for several actions: the engine computes it once, and holds it for the run."""
+        engine = self._engine
+        if engine is None:
+            raise RuntimeError("the engine of this run has been stopped")
+        return engine.hold(frame)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Stops the engine, whatever happened."""

@@ -141,18 +141,21 @@ class ParquetSnapshots(FrameSnapshots):
     ) -> None:
         super().__init__(lake, spark, read_snapshot)
         self.tables = {table.name: table for table in tables}
+        self._held: dict[str, DataFrame] = {}  # what this run wrote, by folder
 
     def write(self, name: str, folder: str, value: DataFrame) -> Written:
         table = self.tables[name]
         path = self.lake.storage.uri(folder)
-        rows = value.select(*table.columns)
-        if table.partition_by:  # one file in each folder
-            rows = rows.repartition(*table.partition_by)
-        writer = rows.write.option("compression", CODEC).partitionBy(*table.partition_by)
 
         def write() -> Look:
-            writer.parquet(path)
-            return table.look(self._frame(table.schema, path))  # what is there, not what was asked
+            rows = self._held[folder] = self.spark.hold(value.select(*table.columns))
+            writer = table.files_of(rows).write.option("compression", CODEC)
+            writer.partitionBy(*table.partition_by).parquet(path)
+            look = table.look(rows)
+            written = self._frame(table.schema, path).count()  # from the footers
+            if written != look.rows:
+                raise LakeError(f"{path}: {written:,} rows were written of {look.rows:,}")
+            return look
 
         try:
             look = self.lake.through_outages(write, writes=folder)
@@ -166,6 +169,8 @@ class ParquetSnapshots(FrameSnapshots):
         return Written({"rows": look.rows, "codec": CODEC, "columns": table.types}, shown)
 
     def read(self, manifest: Manifest) -> DataFrame:
+        if (held := self._held.get(manifest.folder)) is not None:
+            return held
         schema = self.tables[manifest.layer].schema_of(manifest.columns)
         if manifest.rows == 0:
             return empty(self.spark.spark_session, schema)

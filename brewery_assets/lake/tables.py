@@ -44,7 +44,8 @@ class Table:
     Attributes:
         name: of its asset and of its folder.
         schema: every column, partitions last; each has a comment.
-        partition_by: the columns that are folders.
+        partition_by: the columns that are folders; there is one file in each.
+        sort_by: the columns by which the one file of a table without partitions is sorted.
         lineage: for each column, the (asset, column) pairs that it comes from.
         look: counts the written rows and shows some, in as few passes as can be.
     """
@@ -53,6 +54,7 @@ class Table:
     schema: StructType
     look: Callable[[DataFrame], Look]
     partition_by: tuple[str, ...] = ()
+    sort_by: tuple[str, ...] = ()
     lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
     @property
@@ -64,6 +66,14 @@ class Table:
     def types(self) -> dict[str, str]:
         """For each column its type, as Spark writes it."""
         return {field.name: field.dataType.simpleString() for field in self.schema.fields}
+
+    def files_of(self, rows: DataFrame) -> DataFrame:
+        """The rows, distributed as the files are to be."""
+        if self.partition_by:
+            return rows.repartition(*self.partition_by)
+        if self.sort_by:  # not orderBy().coalesce(1): on Sail that is several files in no order
+            return rows.repartition(1).sortWithinPartitions(*self.sort_by)
+        return rows
 
     def schema_of(self, columns: Mapping[str, str]) -> StructType:
         """Of a snapshot with the given columns, the part that an older version wrote like today's.

@@ -38,7 +38,7 @@ SHOWN = 20
 
 
 def changes(now: DataFrame, before: DataFrame) -> DataFrame:
-    """One row per brewery id that is new, gone or not as it was, sorted, in one file.
+    """One row per brewery id that is new, gone or not as it was.
 
     Args:
         now: silver.
@@ -66,7 +66,7 @@ def changes(now: DataFrame, before: DataFrame) -> DataFrame:
         .otherwise(changed)
         .alias("changed_columns"),
     )
-    return found.select(*SCHEMA.fieldNames()).repartition(1).sortWithinPartitions("id")
+    return found.select(*SCHEMA.fieldNames())
 
 
 def _differs(name: str) -> Column:
@@ -149,6 +149,7 @@ CHANGES = Table(
     name="gold_brewery_changes",
     schema=SCHEMA,
     look=look,
+    sort_by=("id",),
     lineage={
         name: [(SILVER.name, origin) for origin in ([name] if name in KEPT else SILVER.columns)]
         for name in SCHEMA.fieldNames()

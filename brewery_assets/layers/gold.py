@@ -25,7 +25,7 @@ KEY = ("country", "state", "brewery_type")
 
 
 def counts(silver: DataFrame) -> DataFrame:
-    """One row per (country, state, brewery_type), sorted by them, in one file."""
+    """One row per (country, state, brewery_type)."""
     typed = silver.withColumn("brewery_type", F.coalesce("brewery_type", F.lit("unknown")))
     grouped = typed.groupBy(*KEY).agg(
         # The names are one for each slug; any aggregate that takes one of them would do.
@@ -33,8 +33,7 @@ def counts(silver: DataFrame) -> DataFrame:
         F.min("state_name").alias("state_name"),
         F.count(F.lit(1)).alias("brewery_count"),
     )
-    # Not orderBy().coalesce(1): on Sail that is several files, each in no order.
-    return grouped.select(*SCHEMA.fieldNames()).repartition(1).sortWithinPartitions(*KEY)
+    return grouped.select(*SCHEMA.fieldNames())
 
 
 def look(gold: DataFrame) -> Look:
@@ -48,6 +47,7 @@ GOLD = Table(
     name="gold_brewery_counts",
     schema=SCHEMA,
     look=look,
+    sort_by=KEY,
     lineage={
         name: [("silver_breweries", "id" if name == "brewery_count" else name)]
         for name in SCHEMA.fieldNames()

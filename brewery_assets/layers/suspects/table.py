@@ -75,7 +75,7 @@ def breweries_of(silver: DataFrame, bronze: DataFrame) -> list[Brewery]:
 
 
 def frame(like: DataFrame, found: Sequence[Suspicion]) -> DataFrame:
-    """The suspicions as rows of `SCHEMA`, in their order, in one file.
+    """The suspicions as rows of `SCHEMA`.
 
     Args:
         like: any frame of the session.
@@ -89,7 +89,7 @@ def frame(like: DataFrame, found: Sequence[Suspicion]) -> DataFrame:
         | {name: getattr(each, name) for name in ("rule", "column", "found", "suggested", "why")}
         for each in found
     ]
-    return small(session, rows, SCHEMA).repartition(1).sortWithinPartitions(*KEY)
+    return small(session, rows, SCHEMA)
 
 
 def look(found: DataFrame) -> Look:
@@ -111,6 +111,7 @@ SUSPECTS = Table(
     name="suspect_breweries",
     schema=SCHEMA,
     look=look,
+    sort_by=KEY,
     lineage={
         name: [
             (SILVER.name, origin)
