@@ -6,6 +6,8 @@
 A snapshot without a manifest is a draft. Its writer and the audit see it, nobody else does.
 """
 
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -352,10 +354,11 @@ class Lake(dg.ConfigurableResource[None]):
                 raise
             newest = (next(self.undamaged(layer), None) for layer in self.layers())
             takes = max(A_RUN, sum(manifest.bytes for manifest in newest if manifest))
+            held = tempfile.gettempdir()  # what the embedded engine holds
             raise LakeError(
                 f"{self.storage.uri('')}: no space left on the disk. {free / 1e6:,.1f} MB are "
-                f"free there, and a run takes about {takes / 1e6:,.1f} MB; make room "
-                "and run again"
+                f"free there, {shutil.disk_usage(held).free / 1e6:,.1f} MB in {held}, and a run "
+                f"takes about {takes / 1e6:,.1f} MB; make room and run again"
             ) from error
 
     def stage(self, folder: str, **facts: Any) -> Manifest:
