@@ -43,7 +43,7 @@ run_test_stack: $(VENV)/installed ## bring the whole stack up, kill its parts, l
 fresh_test: ## README's two commands in a minimal Debian: SUITE=forky (Python 3.14), TESTS=run_test
 	@scripts/fresh_test $(or $(SUITE),forky) $(or $(TESTS),run_test)
 
-lint: $(VENV)/installed ## check format, style and types
+lint: $(VENV)/installed ## check format, style, the direction of imports and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
