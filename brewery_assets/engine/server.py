@@ -1,6 +1,6 @@
 """An Apache Spark Connect server on this machine: `python -m brewery_assets.engine.server`.
 
-It needs Java 17 to 22. It answers whoever has its token, which is random unless
+It needs Java 17 to 22. It answers clients that have its token, which is random unless
 SPARK_CONNECT_AUTHENTICATE_TOKEN holds one. Its S3 is that of AWS_ENDPOINT_URL, AWS_REGION and the
 AWS credentials in force: the settings of a run that uses the server do not change that.
 """

@@ -6,7 +6,7 @@ from typing import Protocol
 from brewery_assets.lake.manifest import Manifest, time_of
 
 DRAFTS_KEPT = timedelta(days=1)
-# For whoever has just chosen a snapshot, and for the run that wrote it: longer than either reads.
+# Longer than a reader needs that has just chosen a snapshot, or the run that wrote it.
 SUPERSEDED_KEPT = timedelta(hours=1)
 
 
