@@ -20,7 +20,14 @@ from brewery_assets.engine import s3a
 from brewery_assets.engine.frames import folder_of_frames
 from brewery_assets.engine.java import Java, NoJavaError, find_java
 from brewery_assets.engine.memory import memory_allowed
-from brewery_assets.engine.sessions import HeldFrames, NoAnswerError, first_answer, near, release
+from brewery_assets.engine.sessions import (
+    HeldFrames,
+    NoAnswerError,
+    checkpointed,
+    first_answer,
+    near,
+    release,
+)
 from brewery_assets.settings import SettingsError
 
 LOOPBACK = "127.0.0.1"
@@ -97,7 +104,7 @@ class Sail:
         return near(SparkSession.builder.remote(f"sc://{host}:{port}").create())
 
     def hold(self, frame: DataFrame) -> DataFrame:
-        return frame.checkpoint()  # its persist() does nothing
+        return checkpointed(frame)  # its persist() does nothing
 
     def stop(self, session: SparkSession | None) -> None:
         with self._running:  # after the session: the other way round the process would hang

@@ -99,6 +99,15 @@ def release(session: Any) -> None:
     session.client.close = lambda: None
 
 
+def checkpointed(frame: DataFrame) -> DataFrame:
+    """The frame, computed now and kept by its session.
+
+    PySpark 4.1 takes the result for one of the thread's active session, which may be another.
+    """
+    ConnectSession._active_session.session = frame.sparkSession
+    return frame.checkpoint()
+
+
 class HeldFrames:
     """The frames that a Spark server holds for a session; it would keep them after the session."""
 

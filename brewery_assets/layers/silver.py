@@ -186,7 +186,8 @@ def breweries(parsed: DataFrame, places: DataFrame) -> DataFrame:
             "state_spelling": F.coalesce("state_province", F.lit("")),
         }
     )
-    conformed = served.drop("country").join(places, list(SPELLING), how="inner")
+    # Sail keeps the left side of a hash join in memory, so the few places come first.
+    conformed = places.join(served.drop("country"), list(SPELLING), how="inner")
     return conformed.select(*SCHEMA.fieldNames())
 
 

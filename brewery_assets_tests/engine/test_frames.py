@@ -58,6 +58,7 @@ def test_two_runs_hold_their_frames_in_separate_folders(temporary: Path, spark: 
     other = Spark()
     frames = [each.hold(each.spark_session.range(3)) for each in (spark, other)]
     assert len(held_in(temporary)) == 2
+    assert [frame.count() for frame in frames] == [3, 3]
     other.stop()
     assert len(held_in(temporary)) == 1
     assert frames[0].count() == 3
