@@ -315,6 +315,18 @@ def published_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return lake
 
 
+@pytest.fixture(scope="session")
+def real_lake(tmp_path_factory: pytest.TempPathFactory, real_rows: list[Row]) -> Path:
+    """A lake after one run over the real data, to be copied."""
+    lake = tmp_path_factory.mktemp("real") / "lake"
+    with (
+        DemoApi(real_rows, requests_per_minute=None) as api,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        Pipeline(api, str(lake), instance).run()
+    return lake
+
+
 @pytest.fixture
 def published(pipeline: Pipeline, published_lake: Path) -> None:
     """The pipeline's lake has a snapshot of each layer: for tests of what comes after a run."""

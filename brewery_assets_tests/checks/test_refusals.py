@@ -22,7 +22,7 @@ Change = Callable[[Row], Row]
 REFINED = LAYERS[1:]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lake_of_395(real_rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake after one run over 395 real breweries, to be copied."""
     lake = tmp_path_factory.mktemp("published") / "lake"

@@ -28,7 +28,7 @@ PAGE = "breweries?sort=id:asc&per_page=200&page="
 Get = Callable[..., requests.Response]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[DemoApi]:
     with DemoApi(requests_per_minute=None) as api:
         yield api

@@ -20,6 +20,8 @@ from brewery_assets_tests import scenario
 from brewery_assets_tests.conftest import Pipeline
 from demo.data import Row
 
+pytestmark = pytest.mark.xdist_group("frames of silver")  # they share a session
+
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[SparkSession]:
