@@ -6,6 +6,13 @@ from typing import Any
 
 import dagster as dg
 
+from brewery_assets.assets import (
+    bronze_breweries,
+    gold_brewery_changes,
+    gold_brewery_counts,
+    silver_and_rejected_breweries,
+    suspect_breweries,
+)
 from brewery_assets.automation.alerts import Alerts
 from brewery_assets.automation.jobs import (
     alerts_sensor,
@@ -18,15 +25,13 @@ from brewery_assets.automation.jobs import (
 from brewery_assets.aws import Aws
 from brewery_assets.checks.expectations import meets_expectations
 from brewery_assets.checks.limits import Limits
-from brewery_assets.checks.rules import AUDITS
 from brewery_assets.engine.spark import Emr, Spark
 from brewery_assets.lake.io_managers import json_lines_snapshots, parquet_snapshots
 from brewery_assets.lake.lake import Lake
-from brewery_assets.layers.bronze import bronze_breweries
-from brewery_assets.layers.changes import CHANGES, gold_brewery_changes
-from brewery_assets.layers.gold import GOLD, gold_brewery_counts
-from brewery_assets.layers.silver import REJECTED, SILVER, silver_and_rejected_breweries
-from brewery_assets.layers.suspects.table import SUSPECTS, suspect_breweries
+from brewery_assets.layers.changes import CHANGES
+from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.silver import REJECTED, SILVER
+from brewery_assets.layers.suspects.table import SUSPECTS
 from brewery_assets.redaction import holds_secret
 from brewery_assets.report.asset import brewery_report
 from brewery_assets.report.io_manager import report_snapshots
@@ -84,7 +89,7 @@ def definitions_of(settings: Settings) -> dg.Definitions:
     """Everything, under the given settings."""
     return dg.Definitions(
         assets=ASSETS,
-        asset_checks=[*AUDITS, meets_expectations],
+        asset_checks=[meets_expectations],
         jobs=[run_pipeline_brewery, audit_silver, publish_report],
         schedules=[daily_pipeline(settings.pipeline_cron, settings.pipeline_timezone)],
         sensors=[gold_updated, alerts_sensor],

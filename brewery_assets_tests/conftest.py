@@ -19,7 +19,6 @@ from playwright.sync_api import Browser
 from pyarrow.dataset import HivePartitioning
 from pyarrow.fs import S3FileSystem
 
-from brewery_assets.checks.rules import AUDITS
 from brewery_assets.definitions import ASSETS, resources_of
 from brewery_assets.engine.server import TOKEN
 from brewery_assets.lake.lake import Lake
@@ -176,7 +175,7 @@ class Pipeline:
             for name, snapshot in (read_snapshot or {}).items()
         }
         result = dg.materialize(
-            [*ASSETS, *AUDITS],
+            ASSETS,
             selection=dg.AssetSelection.assets(*assets)
             if assets
             else dg.AssetSelection.groups("breweries"),

@@ -63,7 +63,6 @@ def complete(read: Read) -> Found:
         "meta_after": total,
         "verified": records == total,
         "doubt": None if records == total else doubt,
-        "file_is_as_read": True,
     }
 
 

@@ -16,7 +16,6 @@ from pysail.spark import SparkConnectServer
 from brewery_assets.automation.alerts import Alerts
 from brewery_assets.automation.delivery import deliver
 from brewery_assets.aws import why
-from brewery_assets.checks.rules import AUDITS
 from brewery_assets.definitions import ASSETS, resources_of
 from brewery_assets.operations.launch import config_of
 from brewery_assets.redaction import Address, holds_secret, redacted, redacted_text
@@ -232,7 +231,7 @@ def test_a_run_leaves_no_secret_whether_it_succeeds_or_fails(
 
         def run() -> bool:
             return dg.materialize(
-                [*ASSETS, *AUDITS],
+                ASSETS,
                 resources=resources_of(settings),
                 run_config={"resources": resources},
                 instance=instance,

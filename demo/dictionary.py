@@ -8,8 +8,8 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from brewery_assets.checks.audit import Rule
 from brewery_assets.checks.expectations import meets_expectations
+from brewery_assets.checks.rule import Rule
 from brewery_assets.checks.rules import RULES
 from brewery_assets.definitions import ASSETS
 from brewery_assets.engine.spark import Spark

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from brewery_assets.automation.alerts import Alert, Alerts
-from brewery_assets.checks.audit import told
+from brewery_assets.checks.rule import format_numbers
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.layers.gold import FAIL_AFTER, GOLD, WARN_AFTER
 from brewery_assets.redaction import redacted_text
@@ -71,13 +71,19 @@ def _failed_checks(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterator
                 for name, value in found.metadata.items()
                 if name not in NOT_NUMBERS
             }
-            yield f"{found.asset_key.to_user_string()} / {found.check_name}", told(numbers)
+            yield (
+                f"{found.asset_key.to_user_string()} / {found.check_name}",
+                format_numbers(numbers),
+            )
 
 
 def _failure(run: dg.DagsterRun, instance: dg.DagsterInstance) -> tuple[str, str]:
     """The step that failed first, blank when none did, and the root of its error."""
     for event in _events(run, instance, "STEP_FAILURE"):
-        return event.step_key, root_of(event.step_failure_data.error) or event.message
+        failed = event.step_failure_data
+        if failed.user_failure_data:  # a dg.Failure
+            return event.step_key, _line(failed.user_failure_data.description or "")
+        return event.step_key, root_of(failed.error) or event.message
     for event in _events(run, instance, "PIPELINE_FAILURE"):
         return "", root_of(event.job_failure_data.error) or _line(event.message or "")
     return "", "the run ended without saying why"

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any
 
-from brewery_assets.checks.audit import Outcome, Rule
 from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
-from brewery_assets.lake.io_managers import JsonLinesSnapshots
+from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.layers.bronze import FIELDS
+from brewery_assets.source.reader import Reading
 
 COORDINATES = ("longitude", "latitude")  # numbers or text, by version of the API
 RULES = {
@@ -35,10 +34,10 @@ RULES = {
 
 
 def complete_against_source(content: bytes, source: Mapping[str, Any]) -> Outcome:
-    """Whether bronze has as many distinct records as both metas say, and is what was read.
+    """Whether bronze has as many distinct records as both metas say, each in a line.
 
     Args:
-        content: bronze's file.
+        content: of bronze's file.
         source: what the source said and how it was read, as in bronze's manifest. Where it said
             nothing that could be counted, or rows are allowed to be missing, `doubt` says so and
             `verified` is false.
@@ -47,7 +46,6 @@ def complete_against_source(content: bytes, source: Mapping[str, Any]) -> Outcom
         meta and meta["total"] for meta in (source["meta_before"], source["meta_after"])
     )
     distinct, rows = source["distinct"], content.count(b"\n")
-    as_read = sha256(content).hexdigest() == source["sha256"]
     numbers = {
         "rows": rows,
         "distinct_records": distinct,
@@ -55,11 +53,10 @@ def complete_against_source(content: bytes, source: Mapping[str, Any]) -> Outcom
         "meta_after": after,
         "verified": source["verified"],
         "doubt": source["doubt"],
-        "file_is_as_read": as_read,
     }
     as_counted = distinct == before == after
     in_doubt = bool(source["doubt"]) and (before or 0) - distinct <= source["missing_allowed"]
-    return Outcome(as_read and distinct == rows and (as_counted or in_doubt), numbers)
+    return Outcome(distinct == rows and (as_counted or in_doubt), numbers)
 
 
 def counts_match_source(
@@ -120,18 +117,23 @@ def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float)
     return Outcome(rows > 0 and lost <= lost_allowed, numbers)
 
 
-def look(resources: Any, bronze: Manifest) -> dict[str, Outcome]:
-    """The outcomes, from what was noted of the records when they were read, and the file's hash."""
-    lake = resources.lake
-    content = lake.storage.read(f"{bronze.folder}/{JsonLinesSnapshots.FILE}")
-    source = bronze.source or {}
-    previous = lake.previous(bronze)
+def outcomes(
+    reading: Reading, previous: Manifest | None, rows_lost_percent: float
+) -> dict[str, Outcome]:
+    """The outcome of each rule.
+
+    Args:
+        reading: what was read of the source.
+        previous: the snapshot before; None for the first.
+        rows_lost_percent: how much may be lost.
+    """
+    source = reading.facts
     return {
-        "complete_against_source": complete_against_source(content, source),
+        "complete_against_source": complete_against_source(reading.content, source),
         "row_count_is_plausible": row_count_is_plausible(
-            bronze.rows, previous and previous.rows, resources.limits.rows_lost_percent
+            len(reading.lines), previous.rows if previous else None, rows_lost_percent
         ),
         "counts_match_source": counts_match_source(source["counts"], source["meta_after"]),
         "fields_as_expected": fields_as_expected(source["fields"]),
-        "columns_as_before": columns_as_before(bronze, previous),
+        "columns_as_before": columns_as_before(reading.columns, previous),
     }

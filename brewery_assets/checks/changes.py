@@ -1,14 +1,14 @@
 """What is checked of the changes: that they lead from the older silver to the newer."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from pyspark.sql import functions as F
 
-from brewery_assets.checks.audit import Outcome, Rule
 from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
+from brewery_assets.checks.rule import Outcome, Rule
+from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.manifest import Manifest
-from brewery_assets.layers.silver import SILVER
+from brewery_assets.layers.changes import CHANGES
 
 KINDS = ("added", "removed", "changed")
 RULES = {
@@ -40,24 +40,25 @@ def one_row_per_brewery(rows: int, ids: int) -> Outcome:
     return Outcome(rows == ids, {"rows": rows, "distinct_ids": ids})
 
 
-def look(resources: Any, changes: Manifest) -> dict[str, Outcome]:
-    """The outcomes, from one aggregation."""
-    lake = resources.lake
-    now = lake.manifest(SILVER.name, changes.made_from[SILVER.name])
-    older = changes.compared_with.get(SILVER.name)
-    before = lake.manifest(SILVER.name, older) if older else None
-    found = (
-        resources.parquet_snapshots.read(changes)
-        .agg(
-            F.count_distinct("id").alias("ids"),
-            *(F.count_if(F.col("change") == kind).alias(kind) for kind in KINDS),
-        )
-        .collect()[0]
-    )
+def outcomes(
+    changes: Candidate, now: Manifest, before: Manifest | None, previous: Manifest | None
+) -> dict[str, Outcome]:
+    """The outcome of each rule, from one aggregation.
+
+    Args:
+        changes: their rows.
+        now: silver.
+        before: the older silver; None when there was none to compare with.
+        previous: the snapshot of the changes before; None for the first.
+    """
+    found = changes.value.agg(
+        F.count_distinct("id").alias("ids"),
+        *(F.count_if(F.col("change") == kind).alias(kind) for kind in KINDS),
+    ).collect()[0]
     return {
         "changes_add_up": changes_add_up(
-            before and before.rows, now.rows, {kind: found[kind] for kind in KINDS}
+            before.rows if before else None, now.rows, {kind: found[kind] for kind in KINDS}
         ),
         "one_row_per_brewery": one_row_per_brewery(changes.rows, found.ids),
-        "columns_as_before": columns_as_before(changes, lake.previous(changes)),
+        "columns_as_before": columns_as_before(CHANGES.types, previous),
     }

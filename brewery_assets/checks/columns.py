@@ -1,6 +1,8 @@
 """What is checked of every layer: that its columns are those of the last time."""
 
-from brewery_assets.checks.audit import Outcome, Rule
+from collections.abc import Mapping
+
+from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.manifest import Manifest
 
 COLUMNS_AS_BEFORE = Rule(
@@ -9,23 +11,20 @@ COLUMNS_AS_BEFORE = Rule(
 UNTYPED = "null"  # a field of bronze that is null in every record has no type to be compared
 
 
-def columns_as_before(now: Manifest, before: Manifest | None) -> Outcome:
+def columns_as_before(now: Mapping[str, str], before: Manifest | None) -> Outcome:
     """Whether no column is new, missing or of another type than in the snapshot before.
 
-    Dagster's own column-schema-change check would compare with the last that was written, also
-    when that was refused; this one compares with the last that was published.
+    Args:
+        now: types by name.
+        before: the previous snapshot; None for the first.
     """
-    if before is None or not (before.columns and now.columns):
-        return Outcome(True, {"columns": len(now.columns), "compared_with": "nothing"})
-    types = {
-        name: (before.columns[name], now.columns[name])
-        for name in now.columns
-        if name in before.columns
-    }
+    if before is None or not (before.columns and now):
+        return Outcome(True, {"columns": len(now), "compared_with": "nothing"})
+    types = {name: (before.columns[name], now[name]) for name in now if name in before.columns}
     numbers = {
-        "columns": len(now.columns),
+        "columns": len(now),
         "compared_with": before.snapshot,
-        "new": {name: now.columns[name] for name in now.columns if name not in types},
+        "new": {name: now[name] for name in now if name not in types},
         "missing": {name: before.columns[name] for name in before.columns if name not in types},
         "of_another_type": {
             name: {"before": old, "now": new}

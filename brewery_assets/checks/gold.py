@@ -7,13 +7,13 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from brewery_assets.checks.audit import Outcome, Rule
 from brewery_assets.checks.bronze import counts_match_source
 from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
+from brewery_assets.checks.rule import Outcome, Rule
+from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.manifest import Manifest
-from brewery_assets.layers.gold import KEY
+from brewery_assets.layers.gold import GOLD, KEY
 from brewery_assets.layers.places import UNKNOWN
-from brewery_assets.layers.silver import SILVER
 
 RULES = {
     "counts_add_up": Rule(
@@ -126,23 +126,35 @@ def counted(rows: DataFrame, count: str) -> tuple[Counts, Counter[str]]:
     return counts, names
 
 
-def look(resources: Any, gold: Manifest) -> dict[str, Outcome]:
-    """The outcomes, from an aggregation over gold and one over the silver that it counts."""
-    lake, tables = resources.lake, resources.parquet_snapshots
-    silver = lake.manifest(SILVER.name, gold.made_from[SILVER.name])
-    bronze = lake.manifest("bronze_breweries", silver.made_from["bronze_breweries"])
-    rows = tables.read(gold)
-    counts, names = counted(rows, "brewery_count")
-    keys = rows.select(*KEY).distinct().count()
-    previous = lake.previous(gold)
-    source = {"by_type": counts["brewery_type"], "by_country": names}
+def outcomes(
+    gold: Candidate,
+    silver: DataFrame,
+    silver_rows: int,
+    source: Mapping[str, Any] | None,
+    previous: Manifest | None,
+) -> dict[str, Outcome]:
+    """The outcome of each rule, from an aggregation over gold and one over silver.
+
+    Args:
+        gold: its rows.
+        silver: the rows that it counts.
+        silver_rows: of silver, as its manifest has it.
+        source: what /meta said when bronze was read.
+        previous: the snapshot before; None for the first.
+    """
+    counts, names = counted(gold.value, "brewery_count")
+    keys = gold.value.select(*KEY).distinct().count()
+    found = {"by_type": counts["brewery_type"], "by_country": names}
     return {
-        "counts_add_up": counts_add_up(counts, counted(tables.read(silver), "1")[0], silver.rows),
+        "counts_add_up": counts_add_up(counts, counted(silver, "1")[0], silver_rows),
         "one_row_per_key": one_row_per_key(gold.rows, keys),
-        "counts_match_source": counts_match_source(source, (bronze.source or {})["meta_after"]),
+        "counts_match_source": counts_match_source(found, source),
         "gold_is_not_empty": gold_is_not_empty(gold.rows),
         "countries_and_types_are_still_there": countries_and_types_are_still_there(
-            counts, previous and previous.check("countries_and_types_are_still_there").get("large")
+            counts,
+            previous.check("countries_and_types_are_still_there").get("large")
+            if previous
+            else None,
         ),
-        "columns_as_before": columns_as_before(gold, previous),
+        "columns_as_before": columns_as_before(GOLD.types, previous),
     }

@@ -9,8 +9,9 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructType
 
-from brewery_assets.checks.audit import Outcome, Rule
 from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
+from brewery_assets.checks.rule import Outcome, Rule
+from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.lake.tables import column, small, text
 from brewery_assets.layers.places import UNKNOWN, alias_slugs
@@ -22,6 +23,8 @@ from brewery_assets.layers.silver import (
     SCHEMA,
     SERVED_NUMBERS,
     SERVED_TEXT,
+    SILVER,
+    Refined,
 )
 
 REQUIRED = ("id", "name", "country", "state")
@@ -333,33 +336,50 @@ def nothing_was_rejected(rejected: int, bronze: int) -> Outcome:
     return Outcome(rejected == 0, {**_share(rejected, bronze), "see": REJECTED.name})
 
 
-def look(resources: Any, silver: Manifest) -> dict[str, Outcome]:
-    """The outcomes, from two aggregations and, where something is wrong, a look at examples."""
-    lake, limits = resources.lake, resources.limits
-    frame = resources.parquet_snapshots.read(silver)
+def outcomes(  # noqa: PLR0913  # all of them are looked at
+    silver: Candidate,
+    refined: Refined,
+    rejected: int,
+    bronze: Manifest,
+    previous: Manifest | None,
+    *,
+    rejected_percent: float,
+    filled_lost_percent: float,
+) -> dict[str, Outcome]:
+    """The outcome of each rule, from two aggregations and, where something is wrong, examples.
+
+    Args:
+        silver: its rows.
+        refined: what was found when bronze was refined.
+        rejected: lines.
+        bronze: what silver was made from.
+        previous: the snapshot before; None for the first.
+        rejected_percent: how many lines may be rejected.
+        filled_lost_percent: by how many points a column may be emptier than before.
+    """
+    frame: DataFrame = silver.value
     all_of_it, found = totals(frame), groups(frame)
-    bronze = lake.manifest("bronze_breweries", silver.made_from["bronze_breweries"])
-    rejected = lake.written(REJECTED.name, silver.snapshot)
     types: Counter[str | None] = Counter()
     places: Counter[tuple[str, str]] = Counter()
     for row in found:
         types[row.brewery_type] += row.rows
         places[row.country, row.state] += row.rows
-    previous = lake.previous(silver)
     without_values = fields_without_a_value(bronze)
     return {
-        "rows_are_conserved": rows_are_conserved(bronze.rows, all_of_it.rows, rejected.rows),
+        "rows_are_conserved": rows_are_conserved(bronze.rows, all_of_it.rows, rejected),
         "ids_are_unique": ids_are_unique(frame, all_of_it.rows, all_of_it.ids),
         "required_columns_are_filled": required_columns_are_filled(
             {name: all_of_it[f"null_{name}"] for name in REQUIRED}
         ),
         "rejections_are_few": rejections_are_few(
-            rejected.rows, bronze.rows, limits.rejected_percent, without_values
+            rejected, bronze.rows, rejected_percent, without_values
         ),
         "columns_are_as_full_as_before": columns_are_as_full_as_before(
             {name: _percent(all_of_it[name], all_of_it.rows) for name in FILLED},
-            previous and previous.check("columns_are_as_full_as_before").get("filled_percent"),
-            limits.filled_lost_percent,
+            previous.check("columns_are_as_full_as_before").get("filled_percent")
+            if previous
+            else None,
+            filled_lost_percent,
             without_values,
         ),
         "brewery_types_are_known": brewery_types_are_known(frame, types),
@@ -367,13 +387,10 @@ def look(resources: Any, silver: Manifest) -> dict[str, Outcome]:
             places, set(places_of(previous)) if previous else None
         ),
         "coordinates_are_plausible": coordinates_are_plausible(
-            frame,
-            found,
-            silver.noted.get("coordinates_without_a_pair", 0),
-            silver.noted.get("coordinates_without_a_pair_of", []),
+            frame, found, refined.without_a_pair, refined.without_a_pair_ids
         ),
-        "nothing_was_rejected": nothing_was_rejected(rejected.rows, bronze.rows),
-        "columns_as_before": columns_as_before(silver, previous),
+        "nothing_was_rejected": nothing_was_rejected(rejected, bronze.rows),
+        "columns_as_before": columns_as_before(SILVER.types, previous),
     }
 
 

@@ -1,11 +1,13 @@
 """What is checked of the suspicions: that there are no more of them than before, by rule."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from brewery_assets.checks.audit import Outcome, Rule
+from pyspark.sql import DataFrame
+
 from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
+from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.manifest import Manifest
+from brewery_assets.layers.suspects.table import SUSPECTS
 
 RULES = {
     "no_more_suspicions_than_before": Rule(
@@ -37,15 +39,18 @@ def no_more_suspicions_than_before(
     return Outcome(not more, numbers)
 
 
-def look(resources: Any, suspects: Manifest) -> dict[str, Outcome]:
-    """The outcomes, from one aggregation."""
-    counted = resources.parquet_snapshots.read(suspects).groupBy("rule").count()
-    now = {row.rule: row["count"] for row in counted.orderBy("rule").collect()}
-    previous = resources.lake.previous(suspects)
+def outcomes(suspects: DataFrame, previous: Manifest | None) -> dict[str, Outcome]:
+    """The outcome of each rule, from one aggregation.
+
+    Args:
+        suspects: the rows.
+        previous: the snapshot before; None for the first.
+    """
+    counted = suspects.groupBy("rule").count().orderBy("rule").collect()
     return {
         "no_more_suspicions_than_before": no_more_suspicions_than_before(
-            now,
-            previous and previous.check("no_more_suspicions_than_before").get("by_rule"),
+            {row.rule: row["count"] for row in counted},
+            previous.check("no_more_suspicions_than_before").get("by_rule") if previous else None,
         ),
-        "columns_as_before": columns_as_before(suspects, previous),
+        "columns_as_before": columns_as_before(SUSPECTS.types, previous),
     }

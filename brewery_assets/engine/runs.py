@@ -9,12 +9,3 @@ def is_over(context: dg.InitResourceContext) -> bool:
         return False
     run = context.instance.get_run_by_id(context.run.run_id)
     return run is not None and run.is_finished
-
-
-def lineage(run: dg.DagsterRun, instance: dg.DagsterInstance) -> list[str]:
-    """The ids of a run, of the run that it re-executes, and so on."""
-    ids = [run.run_id]
-    while run.parent_run_id and (parent := instance.get_run_by_id(run.parent_run_id)):
-        run = parent
-        ids.append(run.run_id)
-    return ids

@@ -1,9 +1,10 @@
-"""The IO managers: what an asset returns becomes a draft in the lake, what it asks for a frame."""
+"""The IO managers: they store and publish what an asset returns, and load what it asks for."""
 
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 from pyspark.errors import PySparkException
@@ -15,7 +16,7 @@ from brewery_assets.engine.runs import is_over
 from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.lake import Lake, LakeError
 from brewery_assets.lake.manifest import Manifest
-from brewery_assets.lake.tables import Look, Table, Versions, empty, text
+from brewery_assets.lake.tables import Table, empty, text
 from brewery_assets.source.reader import Reading
 
 CODEC = "zstd"
@@ -29,55 +30,71 @@ READ_SNAPSHOT = {
 }
 
 
-class Written(NamedTuple):
-    """Of what was written, the facts that the manifest keeps, and what the UI shows besides."""
+@dataclass(frozen=True)
+class Candidate:
+    """What an asset hands to its IO manager, to be stored and published as one snapshot.
 
-    facts: dict[str, Any]
-    shown: dict[str, Any]
+    Attributes:
+        layer: the asset's name.
+        value: a frame that the engine holds, what was read of the source, or a report.
+        rows: how many there are.
+        made_from: for each layer that the value was made from, the snapshot.
+        compared_with: for each of those that it looks back from, the older snapshot.
+        checks: name, outcome and numbers of each check.
+        shown: metadata for the UI.
+    """
+
+    layer: str
+    value: Any
+    rows: int
+    made_from: dict[str, str] = field(default_factory=dict)
+    compared_with: dict[str, str] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    shown: dict[str, Any] = field(default_factory=dict)
 
 
 class SnapshotIOManager(dg.IOManager):
-    """Writes a draft of a new snapshot."""
+    """Writes a candidate, and publishes it: only then Dagster logs the materialization."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
     @abstractmethod
-    def write(self, name: str, folder: str, value: Any) -> Written:
-        """Writes the value below the folder."""
+    def write(self, folder: str, candidate: Candidate) -> dict[str, Any]:
+        """Writes the value below the folder; facts for the manifest: codec, columns, source."""
 
-    def origins(self, context: dg.OutputContext) -> list[str]:
-        """The layers that the value was made from."""
-        return [dep.asset_key.path[-1] for dep in context.asset_spec.deps]
-
-    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        name = context.asset_key.path[-1]
-        with self.lake.writing(name, context.step_key) as folder:
-            started = time.monotonic()
-            written = self.write(name, folder, obj)
-            seconds = time.monotonic() - started
-            made_from = {of: self.lake.reading(of).snapshot for of in self.origins(context)}
-            compared = self.lake.compared(name)
-            draft = self.lake.stage(
+    def handle_output(self, context: dg.OutputContext, obj: Candidate) -> None:
+        started = time.monotonic()
+        with self.lake.writing(obj.layer) as folder:
+            facts = self.write(folder, obj)
+            manifest = self.lake.publish(
                 folder,
-                made_from=made_from,
-                compared_with=compared,
-                noted={name: value.value for name, value in context.output_metadata.items()},
-                **written.facts,
+                rows=obj.rows,
+                made_from=obj.made_from,
+                compared_with=obj.compared_with,
+                checks=obj.checks,
+                **facts,
             )
+        uri = self.lake.storage.uri(folder)
+        context.log.info(f"published {uri}")
         context.add_output_metadata(
             {
-                "dagster/row_count": draft.rows,
-                "dagster/size_bytes": draft.bytes,
-                "dagster/uri": self.lake.storage.uri(folder),
-                "snapshot": draft.snapshot,
-                "files": len(draft.files),
-                "seconds_to_write": round(seconds, 2),
-                **{f"made_from/{origin}": snapshot for origin, snapshot in made_from.items()},
-                **{f"compared_with/{origin}": older for origin, older in compared.items()},
-                **written.shown,
+                "dagster/row_count": manifest.rows,
+                "dagster/size_bytes": manifest.bytes,
+                "dagster/uri": uri,
+                "snapshot": manifest.snapshot,
+                "files": len(manifest.files),
+                "seconds_to_write": round(time.monotonic() - started, 2),
+                **{f"made_from/{layer}": name for layer, name in obj.made_from.items()},
+                **{f"compared_with/{layer}": name for layer, name in obj.compared_with.items()},
+                **obj.shown,
             }
         )
+
+    def keep_draft(self, candidate: Candidate) -> None:
+        """Writes what a check refused, and does not publish it: for a person to look into."""
+        with self.lake.writing(candidate.layer) as folder:
+            self.write(folder, candidate)
 
 
 class FrameSnapshots(SnapshotIOManager):
@@ -92,17 +109,8 @@ class FrameSnapshots(SnapshotIOManager):
     def read(self, manifest: Manifest) -> DataFrame:
         """The rows of a snapshot."""
 
-    def load_input(self, context: dg.InputContext) -> DataFrame | Versions:
-        layer = context.asset_key.path[-1]
-        about = context.definition_metadata
-        snapshot = self.read_snapshot
-        if later := about.get("behind"):  # not a newer one, which that layer has yet to count
-            snapshot = self.lake.reading(later).made_from[layer]
-        now = self.read(self.lake.reading(layer, snapshot))
-        if not (reader := about.get("since")):
-            return now
-        before = self.lake.since(layer, reader)
-        return Versions(now, self.read(before) if before else None)
+    def load_input(self, context: dg.InputContext) -> DataFrame:
+        return self.read(self.lake.reading(context.asset_key.path[-1], self.read_snapshot))
 
 
 class JsonLinesSnapshots(FrameSnapshots):
@@ -110,18 +118,14 @@ class JsonLinesSnapshots(FrameSnapshots):
 
     FILE = "breweries.json"
 
-    def write(self, name: str, folder: str, value: Reading) -> Written:
-        self.lake.storage.write(f"{folder}/{self.FILE}", value.content)
-        source = {**value.facts, "sha256": value.sha256}
-        shown = ("verified", "requests", "retries", "duplicates_dropped", "sha256")
-        columns = {
-            name: " or ".join(sorted({*kinds} - {"null"})) or "null"
-            for name, kinds in source["fields"].items()
-        }
-        return Written(
-            {"rows": len(value.lines), "codec": "none", "columns": columns, "source": source},
-            {f"source/{name}": source[name] for name in shown},
-        )
+    def write(self, folder: str, candidate: Candidate) -> dict[str, Any]:
+        reading: Reading = candidate.value
+        path = f"{folder}/{self.FILE}"
+        self.lake.storage.write(path, reading.content)
+        if self.lake.storage.sha256(path) != reading.sha256:
+            raise LakeError(f"{self.lake.storage.uri(path)} is not what was read of the source")
+        source = {**reading.facts, "sha256": reading.sha256}
+        return {"codec": "none", "columns": reading.columns, "source": source}
 
     def read(self, manifest: Manifest) -> DataFrame:
         session = self.spark.spark_session
@@ -143,30 +147,23 @@ class ParquetSnapshots(FrameSnapshots):
         self.tables = {table.name: table for table in tables}
         self._held: dict[str, DataFrame] = {}  # what this run wrote, by folder
 
-    def write(self, name: str, folder: str, value: DataFrame) -> Written:
-        table = self.tables[name]
+    def write(self, folder: str, candidate: Candidate) -> dict[str, Any]:
+        table, frame = self.tables[candidate.layer], candidate.value
         path = self.lake.storage.uri(folder)
 
-        def write() -> Look:
-            rows = self._held[folder] = self.spark.hold(value.select(*table.columns))
-            writer = table.files_of(rows).write.option("compression", CODEC)
+        def write() -> None:
+            writer = table.files_of(frame).write.option("compression", CODEC)
             writer.partitionBy(*table.partition_by).parquet(path)
-            look = table.look(rows)
             written = self._frame(table.schema, path).count()  # from the footers
-            if written != look.rows:
-                raise LakeError(f"{path}: {written:,} rows were written of {look.rows:,}")
-            return look
+            if written != candidate.rows:
+                raise LakeError(f"{path}: {written:,} rows were written of {candidate.rows:,}")
 
         try:
-            look = self.lake.through_outages(write, writes=folder)
+            self.lake.through_outages(write, writes=folder)
         except PySparkException as error:  # the engine's own words do not always say where
             raise LakeError(f"{path} could not be written: {error}") from error
-        shown = {
-            "dagster/column_schema": table.column_schema(),
-            "dagster/column_lineage": table.column_lineage(),
-            "preview": dg.MetadataValue.md(look.preview),
-        }
-        return Written({"rows": look.rows, "codec": CODEC, "columns": table.types}, shown)
+        self._held[folder] = frame
+        return {"codec": CODEC, "columns": table.types}
 
     def read(self, manifest: Manifest) -> DataFrame:
         if (held := self._held.get(manifest.folder)) is not None:

@@ -3,23 +3,25 @@
     <layer>/snapshot=20261122T101500Z-1a2b3c4d/…      the data
     <layer>/snapshot=20261122T101500Z-1a2b3c4d/_manifest.json
 
-A snapshot without a manifest is a draft. Its writer and the audit see it, nobody else does.
+A snapshot without a manifest is a draft, which nobody reads.
 """
 
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr, ValidationError
 
 from brewery_assets.aws import Aws
-from brewery_assets.engine.runs import is_over, lineage
+from brewery_assets.engine.runs import is_over
 from brewery_assets.lake.differences import difference
 from brewery_assets.lake.manifest import (
     Manifest,
@@ -33,7 +35,7 @@ from brewery_assets.lake.retention import no_longer_kept, old_drafts
 from brewery_assets.lake.storage import OUTAGE, Folder, Result, Storage, StoredFile, is_full
 
 MANIFEST = "_manifest.json"
-DRAFT = "_draft.json"
+A_SECOND = timedelta(seconds=1)
 A_RUN = 10_000_000  # bytes of all layers and the report, for the 11,822 breweries of 2026
 
 
@@ -51,25 +53,25 @@ class Lake(dg.ConfigurableResource[None]):
         default=OUTAGE, description="Seconds that a run waits for an S3 that is away."
     )
     _storage: Storage | None = PrivateAttr(default=None)
-    _run_ids: list[str] = PrivateAttr(default_factory=list)
+    _run_id: str | None = PrivateAttr(default=None)
     _run_started: datetime | None = PrivateAttr(default=None)
-    _reading: dict[str, Manifest] = PrivateAttr(default_factory=dict)
-    _wrote: dict[str, str] = PrivateAttr(default_factory=dict)
     _name: str | None = PrivateAttr(default=None)
-    _since: dict[tuple[str, str], Manifest | None] = PrivateAttr(default_factory=dict)
+    _listed: dict[str, list[str]] = PrivateAttr(default_factory=dict)
     _known: dict[str, Manifest] = PrivateAttr(default_factory=dict)
-    _of_steps: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    _reading: dict[str, Manifest] = PrivateAttr(default_factory=dict)
+    _begun: set[str] = PrivateAttr(default_factory=set)
+    _published: dict[str, Manifest] = PrivateAttr(default_factory=dict)
     _warned: set[str] = PrivateAttr(default_factory=set)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""
-        self._reading, self._since, self._wrote, self._name = {}, {}, {}, None
-        self._of_steps = {}
+        self._run_id, self._name, self._listed, self._known = None, None, {}, {}
+        self._reading, self._begun, self._published = {}, set(), {}
         if context.run is None or context.instance is None:  # a sensor, which only reads
             return
         if not is_over(context):
             self.storage.prepare()
-        self._run_ids = lineage(context.run, context.instance)
+        self._run_id = context.run.run_id
         record = context.instance.get_run_record_by_id(context.run.run_id)
         started = record.start_time if record and record.start_time else time.time()
         self._run_started = datetime.fromtimestamp(started, timezone.utc)
@@ -93,29 +95,54 @@ class Lake(dg.ConfigurableResource[None]):
     def snapshots(self, layer: str) -> list[str]:
         """The names of all snapshots of a layer, drafts too, newest first.
 
+        A run lists a layer once. It does not see what other runs publish meanwhile.
+
         Raises:
             LakeError: a file lies where the layer's folder should be.
         """
+        if layer in self._listed:
+            return self._listed[layer]
         try:
             found = [snapshot_in(name) for name in self.storage.folders(layer)]
         except NotADirectoryError:
-            raise self._in_the_way(layer) from None
-        return sorted(filter(None, found), reverse=True)
+            raise LakeError(
+                f"{self.storage.uri(layer)} is a file where the folder of a layer should be; "
+                "move it away and run again"
+            ) from None
+        names = sorted(filter(None, found), reverse=True)
+        if self._run_id:
+            self._listed[layer] = names
+        return names
 
     def published(self, layer: str) -> Iterator[str]:
         """The names of the published ones, newest first."""
-        return (name for name in self.snapshots(layer) if self._is_published(layer, name))
+        for name in self.snapshots(layer):
+            folder = folder_of(layer, name)
+            if folder in self._known or self.storage.exists(f"{folder}/{MANIFEST}"):
+                yield name
 
     def manifest(self, layer: str, snapshot: str) -> Manifest:
         """What a published snapshot is; LakeError when there is none or its manifest is damaged."""
+        if found := self._manifest(layer, snapshot):
+            return found
+        newest = ", ".join(islice(self.published(layer), 5)) or "none"
+        raise LakeError(
+            f"{self.uri}: {layer} has no published snapshot {snapshot!r}; the newest: {newest}"
+        )
+
+    def _manifest(self, layer: str, snapshot: str) -> Manifest | None:
+        """The same; None for a draft. A run reads it once: it never changes."""
+        folder = folder_of(layer, snapshot)
+        if folder in self._known:
+            return self._known[folder]
         try:
-            content = self.storage.read(f"{folder_of(layer, snapshot)}/{MANIFEST}")
+            content = self.storage.read(f"{folder}/{MANIFEST}")
         except FileNotFoundError:
-            newest = ", ".join(list(self.published(layer))[:5]) or "none"
-            raise LakeError(
-                f"{self.uri}: {layer} has no published snapshot {snapshot!r}; the newest: {newest}"
-            ) from None
-        return self._parsed(layer, snapshot, content)
+            return None
+        manifest = self._parsed(layer, snapshot, content)
+        if self._run_id:
+            self._known[folder] = manifest
+        return manifest
 
     def survey(self, layer: str) -> dict[str, Manifest | None]:
         """All snapshots of a layer, newest first; None for a draft.
@@ -141,12 +168,13 @@ class Lake(dg.ConfigurableResource[None]):
         return [manifest for manifest in self.survey(layer).values() if manifest]
 
     def newest(self, layer: str) -> Manifest | None:
-        """The newest published snapshot of a layer, whoever wrote it."""
-        return next((self.manifest(layer, name) for name in self.published(layer)), None)
+        """The newest published snapshot of a layer."""
+        found = (self._manifest(layer, name) for name in self.snapshots(layer))
+        return next(filter(None, found), None)
 
-    def previous(self, manifest: Manifest) -> Manifest | None:
-        """The newest snapshot that was published before this one, draft or not."""
-        return next(self.undamaged(manifest.layer, before=manifest.snapshot), None)
+    def previous(self, layer: str) -> Manifest | None:
+        """The newest published snapshot that is older than this run's."""
+        return next(self.undamaged(layer, before=self.name), None)
 
     def undamaged(self, layer: str, before: str = "") -> Iterator[Manifest]:
         """The published snapshots of a layer, newest first, each read when it is asked for.
@@ -157,13 +185,13 @@ class Lake(dg.ConfigurableResource[None]):
             layer: its name.
             before: only those with an earlier name.
         """
-        for name in self.published(layer):
+        for name in self.snapshots(layer):
             if (not before or name < before) and (found := self._undamaged(layer, name)):
                 yield found
 
     def _undamaged(self, layer: str, snapshot: str) -> Manifest | None:
         try:
-            return self.manifest(layer, snapshot)
+            return self._manifest(layer, snapshot)
         except LakeError as error:
             self._leave_out(error)
             return None
@@ -174,7 +202,7 @@ class Lake(dg.ConfigurableResource[None]):
             self._warned.add(str(error))
             dg.get_dagster_logger().warning(f"left out: {error}")
 
-    def _parsed(self, layer: str, snapshot: str, content: bytes, file: str = MANIFEST) -> Manifest:
+    def _parsed(self, layer: str, snapshot: str, content: bytes) -> Manifest:
         """The manifest in a file, if it is that of the place where the file lies."""
         folder = folder_of(layer, snapshot)
         try:
@@ -186,78 +214,46 @@ class Lake(dg.ConfigurableResource[None]):
                 return manifest
             wrong = f"it is the manifest of {manifest.folder}"
         raise LakeError(
-            f"{self.storage.uri(folder)}/{file} is damaged: {wrong}; put back a copy of it, "
+            f"{self.storage.uri(folder)}/{MANIFEST} is damaged: {wrong}; put back a copy of it, "
             "or delete it to read an older snapshot"
-        )
-
-    def _in_the_way(self, layer: str) -> LakeError:
-        return LakeError(
-            f"{self.storage.uri(layer)} is a file where the folder of a layer should be; "
-            "move it away and run again"
         )
 
     def reading(self, layer: str, snapshot: str | None = None) -> Manifest:
         """The snapshot that this run reads: the named one, its own, or the newest published.
 
-        It stays the same until the run is over or writes the layer itself, whatever other runs
-        publish meanwhile.
+        It stays the same until the run is over or writes the layer itself.
 
         Raises:
-            LakeError: when there is none, when this run's own was not audited, or when the files
-                are not those of the manifest.
+            LakeError: when there is none, or when the files are not those of the manifest.
         """
         known = self._reading.get(layer)
         if known is None or snapshot not in (None, known.snapshot):
-            self._reading[layer] = self._verified(self._chosen(layer, snapshot))
+            chosen = self.manifest(layer, snapshot) if snapshot else self._own_or_newest(layer)
+            self._reading[layer] = self.verified(chosen)
         return self._reading[layer]
 
-    def since(self, layer: str, reader: str) -> Manifest | None:
+    def _own_or_newest(self, layer: str) -> Manifest:
+        found = self._published.get(layer) or self.newest(layer)
+        if found is None:
+            raise LakeError(f"{self.uri} has no published {layer}: materialize it first")
+        return found
+
+    def compared_last(self, layer: str, reader: str) -> Manifest | None:
         """The older snapshot that another layer, `reader`, compares with what this run reads.
 
         It is the one up to which that layer has compared before, so that nothing between two of
         its snapshots is left out, or else the previous one; None when there is nothing older.
         """
-        if (reader, layer) not in self._since:
-            self._since[reader, layer] = self._chosen_since(layer, reader)
-        return self._since[reader, layer]
-
-    def _chosen_since(self, layer: str, reader: str) -> Manifest | None:
         now = self.reading(layer)
         for manifest in self.undamaged(reader):
             compared = manifest.made_from.get(layer, "")
-            if (
-                compared < now.snapshot
-                and self._is_published(layer, compared)
-                and (older := self._undamaged(layer, compared))
-            ):
-                return self._verified(older)
-        previous = self.previous(now)
-        return previous and self._verified(previous)
+            if "" < compared < now.snapshot and (older := self._undamaged(layer, compared)):
+                return self.verified(older)
+        previous = next(self.undamaged(layer, before=now.snapshot), None)
+        return previous and self.verified(previous)
 
-    def compared(self, reader: str) -> dict[str, str]:
-        """For each layer that `reader` looked back from in this run, the older snapshot."""
-        return {
-            layer: before.snapshot
-            for (by, layer), before in self._since.items()
-            if by == reader and before
-        }
-
-    def _chosen(self, layer: str, snapshot: str | None) -> Manifest:
-        if snapshot:
-            return self.manifest(layer, snapshot)
-        wrote = self._wrote.get(layer) or max(self._of_runs(layer, self._run_ids[:1]), default=None)
-        if wrote and self._draft(layer, wrote) and not self._is_published(layer, wrote):
-            raise LakeError(
-                f"{self.storage.uri(layer)}: what this run wrote is not published; "
-                "select the asset's checks too, they publish it"
-            )
-        newest = self.manifest(layer, wrote) if wrote else self.newest(layer)
-        if newest is None:
-            raise LakeError(f"{self.uri} has no published {layer}: materialize it first")
-        return newest
-
-    def _verified(self, manifest: Manifest) -> Manifest:
-        """An engine reads a folder as it finds it, and an empty one as no rows."""
+    def verified(self, manifest: Manifest) -> Manifest:
+        """The same, if its files are there: an engine reads an empty folder as no rows."""
         if damage := self.damage(manifest):
             raise LakeError(
                 f"{self.storage.uri(manifest.folder)}: the files are not those of its {MANIFEST}: "
@@ -273,7 +269,7 @@ class Lake(dg.ConfigurableResource[None]):
         if change := difference(manifest.files, found, etags=etags):
             return change
         served = (manifest.source or {}).get("sha256")
-        if served and self._wrote.get(manifest.layer) != manifest.snapshot:
+        if served and self._published.get(manifest.layer) != manifest:
             for file in manifest.files:  # bronze has one
                 if self.storage.sha256(f"{manifest.folder}/{file.path}") != served:
                     return f"{file.path} has another content than the source served"
@@ -283,17 +279,6 @@ class Lake(dg.ConfigurableResource[None]):
         """What an engine's work returns; see `Storage.through_outages`."""
         return self.storage.through_outages(work, writes)
 
-    def _is_published(self, layer: str, snapshot: str) -> bool:
-        return self.storage.exists(f"{folder_of(layer, snapshot)}/{MANIFEST}")
-
-    def _of_runs(self, layer: str, run_ids: list[str]) -> list[str]:
-        return [
-            snapshot
-            for run_id in run_ids
-            for snapshot in self.snapshots(layer)
-            if snapshot.endswith(f"-{run_id[:8]}")
-        ]
-
     def _data_files(self, folder: str) -> list[StoredFile]:
         """Without what engines and this module note beside the data: _SUCCESS, .crc, …"""
         return [
@@ -302,50 +287,65 @@ class Lake(dg.ConfigurableResource[None]):
             if not any(part.startswith(("_", ".")) for part in file.path.split("/"))
         ]
 
-    def begin(self, layer: str) -> str:
-        """The empty folder for this run's snapshot of a layer, relative to the lake.
+    def _list_all(self) -> dict[str, list[str]]:
+        """The snapshots of all layers, listed side by side."""
+        layers = self.layers()
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            return dict(zip(layers, pool.map(self.snapshots, layers), strict=True))
+
+    @property
+    def name(self) -> str:
+        """Of all snapshots of this run: later than all others, whatever the clock says."""
+        if self._name is None:
+            if self._run_id is None or self._run_started is None:
+                raise LakeError("only a Dagster run writes to the lake")
+            start = self._run_started
+            if every := [name for names in self._list_all().values() for name in names]:
+                start = max(start, time_of(max(every)) + A_SECOND)
+            self._name = name_of(start, self._run_id)
+        return self._name
+
+    def folder(self, layer: str) -> str:
+        """Where this run's snapshot of a layer belongs, relative to the lake.
+
+        If the run has already published the layer, because its step is tried again, the name is
+        a second later.
+        """
+        if own := self._published.get(layer):
+            return folder_of(layer, name_of(time_of(own.snapshot) + A_SECOND, own.run_id))
+        return folder_of(layer, self.name)
+
+    @contextmanager
+    def writing(self, layer: str) -> Iterator[str]:
+        """The empty folder for this run's snapshot of a layer; deleted if what follows fails.
 
         What an earlier try of the same run left there is deleted; so are, at a run's first
         layer, old drafts of all layers: a disk that they fill has no room for this run.
-        """
-        self._reading.pop(layer, None)
-        if self._name is None:
-            self._name = self._own_name()
-            self._sweep_drafts()
-        self._wrote[layer] = self._name
-        folder = folder_of(layer, self._name)
-        if self.storage.exists(f"{folder}/{MANIFEST}"):
-            raise LakeError(f"{self.storage.uri(folder)} is published and stays as it is")
-        try:
-            self.storage.delete_folder(folder)
-        except NotADirectoryError:
-            raise self._in_the_way(layer) from None
-        return folder
-
-    @contextmanager
-    def writing(self, layer: str, step: str) -> Iterator[str]:
-        """The folder that `begin` gives.
-
-        When what is done meanwhile fails, it is deleted again, with all that the step wrote.
 
         Raises:
             LakeError: the disk is full; how much is free, and how much a run takes.
         """
-        folder = self.begin(layer)
-        self._of_steps.setdefault(step, []).append(folder)
-        with self._full_disk_explained():
+        folder = self.folder(layer)
+        self.snapshots(layer)  # refuses a file in the way
+        if not self._begun:
+            self._sweep_drafts()
+        if folder in self._begun:
+            self.storage.delete_folder(folder)
+        self._begun.add(folder)
+        with self.full_disk_explained():
             try:
                 yield folder
             except Exception:
                 try:
-                    for wrote in self._of_steps.pop(step):
-                        self.storage.delete_folder(wrote)
+                    if not self.storage.exists(f"{folder}/{MANIFEST}"):
+                        self.storage.delete_folder(folder)
                 except OSError as error:  # the error that brought us here matters more
                     dg.get_dagster_logger().warning(f"{layer}: a draft stays: {error}")
                 raise
 
     @contextmanager
-    def _full_disk_explained(self) -> Iterator[None]:
+    def full_disk_explained(self) -> Iterator[None]:
+        """Raises LakeError if the disk is full meanwhile: how much is free, what a run takes."""
         try:
             yield
         except Exception as error:
@@ -361,85 +361,46 @@ class Lake(dg.ConfigurableResource[None]):
                 f"takes about {takes / 1e6:,.1f} MB; make room and run again"
             ) from error
 
-    def stage(self, folder: str, **facts: Any) -> Manifest:
-        """Notes what was written, as a draft: a manifest under another name.
+    def publish(self, folder: str, **facts: Any) -> Manifest:
+        """Makes what was written in a folder what readers see.
 
         Args:
             folder: as `writing` gave it.
-            **facts: the manifest's rows, codec, made_from and source.
+            **facts: the manifest's rows, codec, columns, made_from, compared_with, checks, source.
+
+        Raises:
+            FileExistsError: it is published already.
         """
         layer, _, snapshot = folder.partition("/snapshot=")
-        draft = Manifest(
+        manifest = Manifest(
             snapshot=snapshot,
             layer=layer,
             lake=self.storage.uri(""),
-            run_id=self._run_ids[0],
+            run_id=self._run_id or "",
             created_at=datetime.now(timezone.utc),
             files=self._data_files(folder),
             **facts,
         )
-        self.storage.write(f"{folder}/{DRAFT}", draft.model_dump_json(indent=1).encode())
-        return draft
-
-    def draft(self, layer: str) -> Manifest | None:
-        """What this run, or the one that it re-executes, wrote and has not published."""
-        newest = next(iter(self._of_runs(layer, self._run_ids)), None)
-        if newest is None or self._is_published(layer, newest):
-            return None
-        return self._draft(layer, newest)
-
-    def written(self, layer: str, snapshot: str) -> Manifest:
-        """A snapshot, published or not: for the audit of another output of the same step."""
-        return self._draft(layer, snapshot) or self.manifest(layer, snapshot)
-
-    def _draft(self, layer: str, snapshot: str) -> Manifest | None:
-        try:
-            content = self.storage.read(f"{folder_of(layer, snapshot)}/{DRAFT}")
-        except FileNotFoundError:
-            return None
-        return self._parsed(layer, snapshot, content, DRAFT)
-
-    def publish(self, draft: Manifest, checks: list[dict[str, Any]]) -> Manifest:
-        """Makes a draft what readers see, if its files are still what was written."""
-        if change := difference(draft.files, self._data_files(draft.folder)):
-            raise LakeError(
-                f"{self.storage.uri(draft.folder)}: its files changed after they were written "
-                f"({change}); it stays a draft"
-            )
-        manifest = draft.model_copy(
-            update={"checks": checks, "created_at": datetime.now(timezone.utc)}
-        )
         content = manifest.model_dump_json(indent=1).encode()
-        with self._full_disk_explained():
-            self.storage.create(f"{draft.folder}/{MANIFEST}", content)
-        try:
-            self.storage.delete(f"{draft.folder}/{DRAFT}")
-        except OSError as error:  # nobody looks at it any more
-            dg.get_dagster_logger().warning(f"{draft.layer}: {DRAFT} stays: {error}")
-        self._reading.pop(draft.layer, None)
-        self._sweep(draft.layer)
+        self.storage.create(f"{folder}/{MANIFEST}", content)
+        self._reading.pop(layer, None)
+        self._published[layer] = self._known[folder] = manifest
+        self._listed[layer] = [snapshot, *self.snapshots(layer)]
+        self._sweep(layer)
         return manifest
-
-    def _own_name(self) -> str:
-        """One name for all that a run writes: later than all others, whatever the clock says."""
-        if not self._run_ids or self._run_started is None:
-            raise LakeError("only a Dagster run writes to the lake")
-        every = [name for layer in self.layers() for name in self.snapshots(layer)]
-        if own := [name for name in every if name.endswith(f"-{self._run_ids[0][:8]}")]:
-            return max(own)
-        start = self._run_started
-        if every:
-            start = max(start, time_of(max(every)) + timedelta(seconds=1))
-        return name_of(start, self._run_ids[0])
 
     def _sweep(self, layer: str) -> None:
         """Deletes the published snapshots that are no longer kept."""
+        if len(self.snapshots(layer)) <= self.snapshots_kept:
+            return
         now = datetime.now(timezone.utc)
-        self._delete(layer, partial(no_longer_kept, self, layer, self.snapshots_kept, now))
+        fresh = Lake(uri=self.uri, aws=self.aws)  # sees what other runs have published meanwhile
+        fresh._storage, fresh._known, fresh._warned = self._storage, self._known, self._warned
+        self._delete(layer, partial(no_longer_kept, fresh, layer, self.snapshots_kept, now))
 
     def _sweep_drafts(self) -> None:
         now = datetime.now(timezone.utc)
-        for layer in self.layers():
+        for layer in [*self._listed]:
             self._delete(layer, partial(old_drafts, self, layer, now))
 
     def _delete(self, layer: str, may_go: Callable[[], list[str]]) -> None:
@@ -455,6 +416,7 @@ class Lake(dg.ConfigurableResource[None]):
             try:
                 self.storage.delete(f"{folder}/{MANIFEST}")
                 self.storage.delete_folder(folder)
+                self._listed[layer].remove(snapshot)
             except OSError as error:
                 log.warning(f"{layer}: {snapshot} could not be deleted: {error}")
 

@@ -20,14 +20,13 @@ class Manifest(BaseModel, frozen=True):
         layer: the asset's name.
         lake: the address of the lake in which it was written; a copy lies elsewhere.
         run_id: the Dagster run that wrote it.
-        created_at: when it was published (of a draft: written), UTC.
+        created_at: when it was published, UTC.
         rows: records in it.
         files: path below the snapshot, size in bytes and checksum of each file.
         codec: how the files are compressed.
         columns: their types by name; of bronze, the fields and their JSON types.
         made_from: for each layer it was made from, the snapshot.
         compared_with: for each of those that it looks back from, the older snapshot.
-        noted: what the step that wrote it found in the rows, for the checks.
         checks: name, outcome and numbers of each check when it was published.
         source: of bronze, what the source said and how it was read.
     """
@@ -42,7 +41,6 @@ class Manifest(BaseModel, frozen=True):
     columns: dict[str, str] = {}
     made_from: dict[str, str] = {}
     compared_with: dict[str, str] = {}
-    noted: dict[str, Any] = {}
     checks: list[dict[str, Any]] = []
     source: dict[str, Any] | None = None
     lake: str | None = None

@@ -14,6 +14,7 @@ class Snapshots(Protocol):
     """What is asked of a lake here."""
 
     def layers(self) -> list[str]: ...
+    def snapshots(self, layer: str) -> list[str]: ...
     def survey(self, layer: str) -> dict[str, Manifest | None]: ...
     def manifests(self, layer: str) -> list[Manifest]: ...
     def last_change(self, layer: str, snapshot: str) -> datetime | None: ...
@@ -49,6 +50,8 @@ def old_drafts(lake: Snapshots, layer: str, now: datetime) -> list[str]:
     A draft whose name lies in the future is as old as its newest file. It is in any case older
     than what was published under a later name.
     """
+    if all(now - DRAFTS_KEPT < time_of(name) <= now for name in lake.snapshots(layer)):
+        return []
     old = []
     published_later = now
     for name, manifest in lake.survey(layer).items():

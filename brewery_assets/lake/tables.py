@@ -23,18 +23,11 @@ def text(name: str, description: str) -> StructField:
     return column(name, StringType(), description)
 
 
-class Look(NamedTuple):
-    """What a look at written rows tells: how many there are, and a preview in Markdown."""
+class Preview(NamedTuple):
+    """How many rows a table has, and some of them as Markdown."""
 
     rows: int
-    preview: str
-
-
-class Versions(NamedTuple):
-    """A table as it is, and as it was before; None when there is nothing older."""
-
-    now: DataFrame
-    before: DataFrame | None
+    markdown: str
 
 
 @dataclass(frozen=True)
@@ -47,12 +40,12 @@ class Table:
         partition_by: the columns that are folders; there is one file in each.
         sort_by: the columns by which the one file of a table without partitions is sorted.
         lineage: for each column, the (asset, column) pairs that it comes from.
-        look: counts the written rows and shows some, in as few passes as can be.
+        preview: counts the rows and shows some, in as few passes as can be.
     """
 
     name: str
     schema: StructType
-    look: Callable[[DataFrame], Look]
+    preview: Callable[[DataFrame], Preview]
     partition_by: tuple[str, ...] = ()
     sort_by: tuple[str, ...] = ()
     lineage: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)

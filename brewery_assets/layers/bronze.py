@@ -1,14 +1,11 @@
 """bronze_breweries: the source read whole, as served."""
 
-import time
-
-import dagster as dg
+from collections.abc import Sequence
 
 from brewery_assets.presentation import visible
-from brewery_assets.source.client import OpenBreweryDB
-from brewery_assets.source.reader import Reading
 
-# Nobody enforces these: bronze keeps what is served, other fields and other types too.
+BRONZE = "bronze_breweries"
+# Documentation only. Bronze keeps every field as served.
 FIELDS = {
     "id": ("string", "Identifies the brewery: a UUID."),
     "name": ("string", "The brewery's name."),
@@ -29,32 +26,6 @@ FIELDS = {
 }
 
 
-@dg.asset(
-    metadata={
-        "dagster/column_schema": dg.TableSchema(
-            [dg.TableColumn(name, kind, about) for name, (kind, about) in FIELDS.items()]
-        )
-    },
-    io_manager_key="json_lines_snapshots",
-    group_name="breweries",
-    kinds={"python", "json", "bronze"},
-    owners=["team:data-engineering"],
-    code_version="1",
-)
-def bronze_breweries(
-    context: dg.AssetExecutionContext, open_brewery_db: OpenBreweryDB
-) -> dg.MaterializeResult[Reading]:
-    """One line per brewery id: the record as the API served it, every field, known or not."""
-    started = time.monotonic()
-    reading = open_brewery_db.read(context.log)
-    return dg.MaterializeResult(
-        value=reading,
-        data_version=dg.DataVersion(reading.sha256),
-        metadata={
-            "seconds_to_read": round(time.monotonic() - started, 2),
-            # No line of JSON begins with a backtick, so none ends the block.
-            "preview": dg.MetadataValue.md(
-                "\n".join(["```json", *map(visible, reading.lines[:5]), "```"])
-            ),
-        },
-    )
+def preview(lines: Sequence[str]) -> str:
+    """A few lines as Markdown. No line of JSON begins with a backtick, so none ends the block."""
+    return "\n".join(["```json", *map(visible, lines[:5]), "```"])

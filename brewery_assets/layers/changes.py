@@ -4,12 +4,11 @@ from collections.abc import Callable
 from functools import reduce
 from operator import or_
 
-import dagster as dg
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, StructType
 
-from brewery_assets.lake.tables import Look, Table, Versions, column, empty, markdown, text
+from brewery_assets.lake.tables import Preview, Table, column, empty, markdown, text
 from brewery_assets.layers.silver import SCHEMA as BREWERIES
 from brewery_assets.layers.silver import SILVER
 
@@ -37,13 +36,16 @@ TINY = 0.001  # below it engines write 1.2E-4 or 0.00012
 SHOWN = 20
 
 
-def changes(now: DataFrame, before: DataFrame) -> DataFrame:
+def changes(now: DataFrame, before: DataFrame | None) -> DataFrame:
     """One row per brewery id that is new, gone or not as it was.
 
     Args:
         now: silver.
-        before: an older silver; a column that it lacks is not compared.
+        before: an older silver; a column that it lacks is not compared. Without one there are no
+            changes.
     """
+    if before is None:
+        return empty(now.sparkSession, SCHEMA)
     compared = [
         name for name in now.columns if name in before.columns and name not in ("id", *SLUGS)
     ]
@@ -115,18 +117,20 @@ def _shut(brewery_type: Column) -> Column:
     return F.coalesce(brewery_type.isin(*NOT_OPEN), F.lit(False))
 
 
-def look(found: DataFrame) -> Look:
+def preview(found: DataFrame) -> Preview:
     """Rows, what happened how often, which columns changed, and some of the rows."""
     totals = found.agg(
         F.count(F.lit(1)).alias("rows"),
         *(F.count_if(happened).alias(name) for name, happened in events().items()),
     ).collect()[0]
     if not totals.rows:
-        return Look(0, "No brewery came, went or changed, or there is no snapshot to compare with.")
+        return Preview(
+            0, "No brewery came, went or changed, or there is no snapshot to compare with."
+        )
     columns = found.select(F.inline("changed_columns")).groupBy("column").count()
     counted = columns.orderBy(F.desc("count"), "column").collect()
     some = found.orderBy("change", "country", "state", "id").limit(SHOWN).collect()
-    return Look(
+    return Preview(
         totals.rows,
         "\n\n".join(
             [
@@ -148,25 +152,10 @@ def _told(changed: list[Row]) -> str:
 CHANGES = Table(
     name="gold_brewery_changes",
     schema=SCHEMA,
-    look=look,
+    preview=preview,
     sort_by=("id",),
     lineage={
         name: [(SILVER.name, origin) for origin in ([name] if name in KEPT else SILVER.columns)]
         for name in SCHEMA.fieldNames()
     },
 )
-
-
-@dg.asset(
-    name=CHANGES.name,
-    ins={SILVER.name: dg.AssetIn(metadata={"since": CHANGES.name})},
-    io_manager_key="parquet_snapshots",
-    group_name="breweries",
-    kinds={"pyspark", "parquet", "gold"},
-    owners=["team:data-engineering"],
-    code_version="1",
-)
-def gold_brewery_changes(silver_breweries: Versions) -> DataFrame:
-    """One row per brewery id that was added, removed or changed since the last such table."""
-    now, before = silver_breweries
-    return empty(now.sparkSession, SCHEMA) if before is None else changes(now, before)

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StructType
 
-from brewery_assets.lake.tables import Look, Table, column, markdown, text
+from brewery_assets.lake.tables import Preview, Table, column, markdown, text
 
 SCHEMA = StructType(
     [
@@ -36,34 +36,20 @@ def counts(silver: DataFrame) -> DataFrame:
     return grouped.select(*SCHEMA.fieldNames())
 
 
-def look(gold: DataFrame) -> Look:
+def preview(gold: DataFrame) -> Preview:
     """Rows, and the twenty largest counts."""
     shown = ("country_name", "state_name", "brewery_type", "brewery_count")
     top = gold.orderBy(F.desc("brewery_count"), *KEY).limit(20).select(*shown)
-    return Look(gold.count(), markdown(shown, top.collect()))
+    return Preview(gold.count(), markdown(shown, top.collect()))
 
 
 GOLD = Table(
     name="gold_brewery_counts",
     schema=SCHEMA,
-    look=look,
+    preview=preview,
     sort_by=KEY,
     lineage={
         name: [("silver_breweries", "id" if name == "brewery_count" else name)]
         for name in SCHEMA.fieldNames()
     },
 )
-
-
-@dg.asset(
-    name=GOLD.name,
-    io_manager_key="parquet_snapshots",
-    group_name="breweries",
-    kinds={"pyspark", "parquet", "gold"},
-    owners=["team:data-engineering"],
-    code_version="1",
-    freshness_policy=FRESH,
-)
-def gold_brewery_counts(silver_breweries: DataFrame) -> DataFrame:
-    """One row per country, state and brewery type: how many breweries."""
-    return counts(silver_breweries)

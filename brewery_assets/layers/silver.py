@@ -1,14 +1,14 @@
 """silver_breweries and rejected_breweries: bronze's lines as typed columns, none of them lost."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-import dagster as dg
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 
-from brewery_assets.lake.lake import Lake
-from brewery_assets.lake.tables import Look, Table, column, empty, markdown, small, text
+from brewery_assets.lake.tables import Preview, Table, column, empty, markdown, small, text
+from brewery_assets.layers.bronze import BRONZE
 from brewery_assets.layers.places import Place, Spelling, conform
 
 SERVED_TEXT = (
@@ -191,6 +191,42 @@ def breweries(parsed: DataFrame, places: DataFrame) -> DataFrame:
     return conformed.select(*SCHEMA.fieldNames())
 
 
+class Refined(NamedTuple):
+    """Every line of bronze, as a brewery or as a rejected line.
+
+    Attributes:
+        breweries: in silver's columns.
+        rejected: lines and reasons.
+        without_a_pair: breweries whose coordinates are dropped because they are no valid pair.
+        without_a_pair_ids: some of their ids, sorted.
+    """
+
+    breweries: DataFrame
+    rejected: DataFrame
+    without_a_pair: int
+    without_a_pair_ids: list[str]
+
+
+def refine(bronze: DataFrame, found: Sequence[Row]) -> Refined:
+    """The lines of bronze as silver.
+
+    Args:
+        bronze: its lines.
+        found: the rows of `spellings`.
+    """
+    parsed, session = parse(bronze), bronze.sparkSession
+    places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
+    # Otherwise the lines would be parsed once more to find that none is rejected.
+    any_refused = any(row.refused for row in found)
+    ids = sorted(each for row in found for each in row.no_pair_ids or [])
+    return Refined(
+        breweries(parsed, places_frame(session, places)),
+        rejected(parsed) if any_refused else empty(session, REJECTED_SCHEMA),
+        sum(row.no_pair for row in found),
+        ids[:EXAMPLES],
+    )
+
+
 def places_frame(session: SparkSession, places: Iterable[Place]) -> DataFrame:
     """One row per spelling, `PLACES`; a missing spelling is blank, so that it can be joined."""
     rows = [
@@ -203,7 +239,7 @@ def places_frame(session: SparkSession, places: Iterable[Place]) -> DataFrame:
     return small(session, rows, PLACES)
 
 
-def look(silver: DataFrame) -> Look:
+def preview(silver: DataFrame) -> Preview:
     """Rows, a brewery of each of the five largest countries, and rows by country."""
     shown = ("name", "brewery_type", "city", "state_name")
     first = F.min(F.struct("id", *shown)).alias("first")
@@ -211,7 +247,7 @@ def look(silver: DataFrame) -> Look:
     countries = counted.orderBy(F.desc("breweries"), "country_name").collect()
     examples = [(*row.first[1:], row.country_name) for row in countries[:5]]
     by_country = [(row.country_name, row.breweries) for row in countries]
-    return Look(
+    return Preview(
         sum(row.breweries for row in countries),
         "\n\n".join(
             [
@@ -222,14 +258,14 @@ def look(silver: DataFrame) -> Look:
     )
 
 
-def look_at_rejected(refused: DataFrame) -> Look:
+def preview_of_rejected(refused: DataFrame) -> Preview:
     """Rows, lines by reason, and five of them."""
     counted = refused.groupBy("reason").agg(F.count(F.lit(1)).alias("lines"))
     reasons = counted.orderBy(F.desc("lines"), "reason").collect()
     if not reasons:
-        return Look(0, "No line was refused.")
+        return Preview(0, "No line was refused.")
     lines = refused.select("reason", F.substring("line", 1, 200)).orderBy("line").limit(5)
-    return Look(
+    return Preview(
         sum(row.lines for row in reasons),
         "\n\n".join(
             [
@@ -240,7 +276,6 @@ def look_at_rejected(refused: DataFrame) -> Look:
     )
 
 
-_BRONZE = "bronze_breweries"
 _ORIGINS = {
     "country": ["country"],
     "country_name": ["country"],
@@ -252,62 +287,16 @@ _ORIGINS = {
 SILVER = Table(
     name="silver_breweries",
     schema=SCHEMA,
-    look=look,
+    preview=preview,
     partition_by=("country", "state"),
     lineage={
-        name: [(_BRONZE, origin) for origin in _ORIGINS.get(name, [name])]
+        name: [(BRONZE, origin) for origin in _ORIGINS.get(name, [name])]
         for name in SCHEMA.fieldNames()
     },
 )
 REJECTED = Table(
     name="rejected_breweries",
     schema=REJECTED_SCHEMA,
-    look=look_at_rejected,
-    lineage={"line": [(_BRONZE, "id")], "reason": [(_BRONZE, "id"), (_BRONZE, "name")]},
+    preview=preview_of_rejected,
+    lineage={"line": [(BRONZE, "id")], "reason": [(BRONZE, "id"), (BRONZE, "name")]},
 )
-
-
-def _out(table: Table, description: str, kind: str) -> dg.AssetOut:
-    return dg.AssetOut(
-        key=table.name,
-        description=description,
-        io_manager_key="parquet_snapshots",
-        group_name="breweries",
-        kinds={"pyspark", "parquet", kind},
-        owners=["team:data-engineering"],
-        code_version="1",
-    )
-
-
-@dg.multi_asset(
-    name="silver_and_rejected_breweries",
-    outs={
-        "silver_breweries": _out(SILVER, "One row per brewery id, by country and state.", "silver"),
-        "rejected_breweries": _out(
-            REJECTED, "One row per line of bronze that silver refused, with the reason.", "silver"
-        ),
-    },
-)
-def silver_and_rejected_breweries(
-    bronze_breweries: DataFrame, lake: dg.ResourceParam[Lake]
-) -> Iterator[dg.Output[DataFrame]]:
-    """Every line of bronze, as a brewery or as a rejected line."""
-    parsed = parse(bronze_breweries)
-    found = lake.through_outages(spellings(bronze_breweries).collect)
-    places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
-    session = parsed.sparkSession
-    yield dg.Output(
-        breweries(parsed, places_frame(session, places)),
-        "silver_breweries",
-        metadata={
-            "coordinates_without_a_pair": sum(row.no_pair for row in found),
-            "coordinates_without_a_pair_of": sorted(
-                each for row in found for each in row.no_pair_ids or []
-            )[:EXAMPLES],
-        },
-    )
-    # Otherwise the lines would be parsed once more to find that none is rejected.
-    any_refused = any(row.refused for row in found)
-    yield dg.Output(
-        rejected(parsed) if any_refused else empty(session, REJECTED_SCHEMA), "rejected_breweries"
-    )

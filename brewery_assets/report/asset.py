@@ -3,6 +3,7 @@
 import dagster as dg
 from pyspark.sql import DataFrame
 
+from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.lake import Lake
 from brewery_assets.layers.changes import CHANGES
 from brewery_assets.layers.gold import GOLD
@@ -17,8 +18,7 @@ REPORT = "brewery_report"
 
 @dg.asset(
     name=REPORT,
-    ins={SILVER.name: dg.AssetIn(metadata={"behind": GOLD.name})},
-    deps=[CHANGES.name, SUSPECTS.name],
+    deps=[SILVER.name, CHANGES.name, SUSPECTS.name],
     io_manager_key="report_snapshots",
     required_resource_keys={"lake", "parquet_snapshots"},
     group_name="reports",
@@ -27,18 +27,20 @@ REPORT = "brewery_report"
     code_version="2",
 )
 def brewery_report(
-    context: dg.AssetExecutionContext,
-    gold_brewery_counts: DataFrame,
-    silver_breweries: DataFrame,
-) -> Report:
+    context: dg.AssetExecutionContext, gold_brewery_counts: DataFrame
+) -> dg.MaterializeResult[Candidate]:
     """One page of the newest published counts and suspicions, at the same address every time."""
     lake: Lake = context.resources.lake
     tables = context.resources.parquet_snapshots
+    gold = lake.reading(GOLD.name)
+    silver = lake.verified(lake.manifest(SILVER.name, gold.made_from[SILVER.name]))
+    suspects = lake.newest(SUSPECTS.name)  # of these, as of the changes, it shows what there is
 
     def report() -> Report:
-        # Of the suspicions, as of the changes, it shows what there is.
-        newest = lake.newest(SUSPECTS.name)
-        suspects = suspects_of(tables.read(newest), silver_breweries) if newest else []
-        return report_of(facts_of(lake, gold_brewery_counts, silver_breweries), suspects)
+        breweries = tables.read(silver)
+        found = suspects_of(tables.read(suspects), breweries) if suspects else []
+        return report_of(facts_of(lake, gold_brewery_counts, breweries), found)
 
-    return lake.through_outages(report)
+    page = lake.through_outages(report)
+    origins = {origin.layer: origin.snapshot for origin in (gold, silver)}
+    return dg.MaterializeResult(value=Candidate(REPORT, page, page.rows, made_from=origins))

@@ -1,13 +1,11 @@
 """The report's IO manager: files for people, and the page at an address that stays the same."""
 
 import base64
+from typing import Any
 
 import dagster as dg
 
-from brewery_assets.lake.io_managers import SnapshotIOManager, Written
-from brewery_assets.lake.lake import LakeError
-from brewery_assets.layers.gold import GOLD
-from brewery_assets.layers.silver import SILVER
+from brewery_assets.lake.io_managers import Candidate, SnapshotIOManager
 from brewery_assets.report.page import CSV, PAGE, PICTURE, Report
 
 FORMER = (CSV, PICTURE)  # earlier versions had copies of them beside the page
@@ -20,32 +18,30 @@ class ReportSnapshots(SnapshotIOManager):
     would leave some of one snapshot and some of another.
     """
 
-    def write(self, name: str, folder: str, value: Report) -> Written:
-        for file, content in value.files.items():
+    def write(self, folder: str, candidate: Candidate) -> dict[str, Any]:
+        report: Report = candidate.value
+        for file, content in report.files.items():
             self.lake.storage.write(f"{folder}/{file}", content)
-        picture = base64.b64encode(value.files[PICTURE]).decode()
-        shown = {
-            "page": dg.MetadataValue.path(self.lake.storage.uri(f"{name}/{PAGE}")),
-            **{
-                file: dg.MetadataValue.path(self.lake.storage.uri(f"{folder}/{file}"))
-                for file in value.files
-                if file.endswith(".csv")
-            },
-            "picture": dg.MetadataValue.md(f"![breweries](data:image/png;base64,{picture})"),
-        }
-        return Written({"rows": value.rows, "codec": "none"}, shown)
+        # The newest published report is one whose page is in place.
+        self.lake.storage.write(f"{candidate.layer}/{PAGE}", report.files[PAGE])
+        return {"codec": "none"}
 
-    def origins(self, context: dg.OutputContext) -> list[str]:
-        return [GOLD.name, SILVER.name]  # of the changes it shows what there is
-
-    def handle_output(self, context: dg.OutputContext, obj: Report) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Candidate) -> None:
         super().handle_output(context, obj)
-        name = context.asset_key.path[-1]
-        draft = self.lake.draft(name)
-        if draft is None:
-            raise LakeError(f"{name}: another run has published it meanwhile")
-        self.lake.storage.write(f"{name}/{PAGE}", obj.files[PAGE])
-        self.lake.publish(draft, [])  # last: the newest report is one whose page is in place
+        files, name = obj.value.files, obj.layer
+        folder = self.lake.reading(name).folder
+        picture = base64.b64encode(files[PICTURE]).decode()
+        context.add_output_metadata(
+            {
+                "page": dg.MetadataValue.path(self.lake.storage.uri(f"{name}/{PAGE}")),
+                **{
+                    file: dg.MetadataValue.path(self.lake.storage.uri(f"{folder}/{file}"))
+                    for file in files
+                    if file.endswith(".csv")
+                },
+                "picture": dg.MetadataValue.md(f"![breweries](data:image/png;base64,{picture})"),
+            }
+        )
         try:
             for file in FORMER:
                 self.lake.storage.delete(f"{name}/{file}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jinja2
 import vl_convert
 
-from brewery_assets.checks.audit import told
+from brewery_assets.checks.rule import format_numbers
 from brewery_assets.lake.manifest import time_of
 from brewery_assets.layers.changes import NOT_OPEN
 from brewery_assets.layers.gold import GOLD
@@ -77,7 +77,7 @@ def page(facts: Facts, tables: Mapping[str, bytes]) -> str:
         facts=facts,
         totals=_totals(facts),
         countries=sorted({(row["country_name"], row["country"]) for row in facts.counts}, key=str),
-        checks=[(check, visible(told(check.numbers))) for check in facts.checks],
+        checks=[(check, visible(format_numbers(check.numbers))) for check in facts.checks],
         source=facts.origins[-1].source,
         as_of=time_of(facts.origins[0].snapshot),
         made_at=datetime.now(timezone.utc),

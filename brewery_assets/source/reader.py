@@ -71,6 +71,14 @@ class Reading:
     lines: list[str]
     facts: dict[str, Any]
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """The JSON types of each field, such as `number or string`."""
+        return {
+            name: " or ".join(sorted({*kinds} - {"null"})) or "null"
+            for name, kinds in self.facts["fields"].items()
+        }
+
     @cached_property
     def content(self) -> bytes:
         """JSON Lines, UTF-8."""

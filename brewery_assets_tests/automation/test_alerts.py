@@ -110,7 +110,8 @@ def test_a_check_that_blocks_is_named_with_its_numbers(
     assert "bronze_breweries / row_count_is_plausible: " in said
     for number in ("rows: 1", "previous: 2", "lost percent: 50.0", "allowed percent: 10.0"):
         assert number in said
-    assert subjects(mail) == ["materialization failed in audit_bronze_breweries"]
+    assert "Error: bronze_breweries is not published: row_count_is_plausible failed" in said
+    assert subjects(mail) == ["materialization failed in bronze_breweries"]
 
 
 def test_a_success_is_told_when_a_check_warns_and_not_otherwise(

@@ -13,18 +13,19 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
+from brewery_assets.assets import gold_brewery_counts
 from brewery_assets.checks import bronze as checks_bronze
 from brewery_assets.checks import gold as checks_gold
 from brewery_assets.checks import silver as checks_silver
 from brewery_assets.checks.columns import columns_as_before
-from brewery_assets.checks.rules import AUDITS
-from brewery_assets.definitions import ASSETS
+from brewery_assets.checks.rules import RULES
+from brewery_assets.definitions import ASSETS, defs
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.layers.bronze import FIELDS
-from brewery_assets.layers.gold import gold_brewery_counts
 from brewery_assets.source.profile import Profile, profile_of
 from brewery_assets.source.records import split_page
-from brewery_assets_tests.conftest import Pipeline, failure_of
+from brewery_assets.step import check_specs
+from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import GOOD, IRELAND, NOWHERE, OREGON, ROWS, UNKNOWN_FIELDS
 from demo.data import Row
 
@@ -75,13 +76,6 @@ def test_bronze_is_complete_when_its_distinct_ids_are_what_both_metas_say(
     assert outcome.passed is passes
     assert outcome.numbers["distinct_records"] == distinct
     assert outcome.numbers["rows"] == content.count(b"\n")
-
-
-def test_a_file_that_is_not_what_was_read_is_not_complete() -> None:
-    source = said(2) | as_read(lines(A, B), 2)
-    outcome = checks_bronze.complete_against_source(lines(A, {**B, "name": "C"}), source)
-    assert not outcome.passed
-    assert outcome.numbers["file_is_as_read"] is False
 
 
 def test_counts_that_differ_from_what_the_source_says_are_named() -> None:
@@ -139,11 +133,11 @@ def snapshot(**columns: str) -> Manifest:
 
 def test_columns_that_are_new_missing_or_of_another_type_are_named() -> None:
     before = snapshot(id="string", phone="string", rating="number", note="null", late="string")
-    same = columns_as_before(before, before)
+    same = columns_as_before(before.columns, before)
     assert same.passed
-    assert columns_as_before(before, None).passed
+    assert columns_as_before(before.columns, None).passed
     now = snapshot(id="number or string", rating="number", note="string", late="null", tags="array")
-    outcome = columns_as_before(now, before)
+    outcome = columns_as_before(now.columns, before)
     assert not outcome.passed
     assert outcome.numbers == {
         "columns": 5,
@@ -279,7 +273,7 @@ def test_every_rule_blocks_or_warns_and_says_so(pipeline: Pipeline) -> None:
                 assert (check.severity is dg.AssetCheckSeverity.ERROR) is blocking
                 assert check.metadata["path"].value
     assert not found
-    assert all(spec.description for audit in AUDITS for spec in audit.check_specs)
+    assert all(spec.description for layer in RULES for spec in check_specs(layer))
 
 
 def test_the_dirty_rows_warn_with_their_numbers_and_are_published(pipeline: Pipeline) -> None:
@@ -491,18 +485,13 @@ def test_a_check_that_blocks_leaves_the_draft_and_keeps_the_old_gold(
     assert Path(str(found[f"{audited}.{check}"].metadata["path"].value)).is_dir()
     assert pipeline.newest("gold_brewery_counts") == before["gold_brewery_counts"]
     assert pipeline.rows("gold_brewery_counts") == gold
+    assert [*run.get_asset_materialization_events()] == []
     if audited == "silver_breweries":
         assert pipeline.newest("silver_breweries") == before["silver_breweries"]
         assert "gold_brewery_counts.counts_add_up" not in found
-        written = {
-            event.asset_key.path[-1]
-            for event in run.get_asset_materialization_events()
-            if event.asset_key
-        }
-        assert "gold_brewery_counts" not in written
     lake = pipeline.lake
     (draft,) = set(lake.snapshots(audited)) - set(lake.published(audited))
-    assert (Path(pipeline.uri) / audited / f"snapshot={draft}" / "_draft.json").is_file()
+    assert [*(Path(pipeline.uri) / audited / f"snapshot={draft}").rglob("*.parquet")]
 
 
 @pytest.mark.usefixtures("published")
@@ -512,53 +501,46 @@ def test_doubled_ids_are_named(pipeline: Pipeline) -> None:
     assert found["silver_breweries.ids_are_unique"].metadata["examples"].value == [OREGON["id"]]
 
 
-def test_a_published_snapshot_can_be_audited_again(pipeline: Pipeline) -> None:
-    pipeline.run()
-    before = pipeline.newest("bronze_breweries")
-    audit = [check for check in AUDITS if "complete_against_source" in str(check.check_keys)]
-    rerun = dg.materialize(
-        [*ASSETS, *audit],
-        selection=dg.AssetSelection.checks_for_assets("bronze_breweries"),
-        resources=pipeline.resources(),
-        instance=pipeline.instance,
-    )
-    assert results_of(rerun)["bronze_breweries.complete_against_source"].passed
-    assert pipeline.newest("bronze_breweries") == before
+def test_an_asset_cannot_be_materialized_without_its_checks(pipeline: Pipeline) -> None:
+    alone = dg.AssetSelection.assets("gold_brewery_counts").without_checks()
+    with pytest.raises(dg.DagsterInvalidDefinitionError) as raised:
+        dg.materialize(ASSETS, selection=alone, resources=pipeline.resources())
+    assert "counts_add_up" in str(raised.value.__cause__)
 
 
-def only(pipeline: Pipeline, selection: dg.AssetSelection) -> dg.ExecuteInProcessResult:
-    return dg.materialize(
-        [*ASSETS, *AUDITS],
-        selection=selection,
-        resources=pipeline.resources(),
-        instance=pipeline.instance,
-        raise_on_error=False,
-    )
+def test_every_check_of_a_layer_is_shown_on_its_asset_and_one_that_blocks_says_so() -> None:
+    nodes = defs.resolve_asset_graph().asset_check_keys
+    found = {(key.asset_key.to_user_string(), key.name) for key in nodes}
+    expected = {(layer, name) for layer, rules in RULES.items() for name in rules}
+    assert found == expected | {("silver_breweries", "meets_expectations")}
 
 
-@pytest.mark.usefixtures("published")
-def test_one_check_selected_alone_does_not_publish_past_another_that_fails(
+def test_another_code_location_hears_of_a_gold_that_is_published_and_of_no_other(
     pipeline: Pipeline,
 ) -> None:
-    tampered(pipeline, "bronze_breweries", one_row_more)
-    before = pipeline.newest("silver_breweries")
-    unique = dg.AssetSelection.checks(
-        dg.AssetCheckKey(dg.AssetKey("silver_breweries"), "ids_are_unique")
-    )
-    assets = dg.AssetSelection.assets("silver_breweries", "rejected_breweries").without_checks()
-    run = only(pipeline, assets | unique)
-    assert not run.success
-    assert "stays a draft: rows_are_conserved would not pass" in failure_of(run)
-    assert pipeline.newest("silver_breweries") == before
+    @dg.asset_sensor(asset_key=dg.AssetKey("gold_brewery_counts"), job_name="of_another_team")
+    def counts_have_changed(_: Any, event: dg.EventLogEntry) -> dg.RunRequest:
+        return dg.RunRequest(run_key=event.run_id)
 
+    cursor: str | None = None
 
-def test_assets_without_their_checks_stay_drafts_that_the_next_layer_refuses(
-    pipeline: Pipeline,
-) -> None:
-    run = only(pipeline, dg.AssetSelection.all().without_checks())
-    assert not run.success
-    assert "select the asset's checks too" in failure_of(run)
-    assert pipeline.lake.newest("bronze_breweries") is None
+    def heard() -> list[str | None]:
+        nonlocal cursor
+        with dg.build_sensor_context(pipeline.instance, cursor=cursor) as context:
+            found = counts_have_changed.evaluate_tick(context)
+        cursor = found.cursor or cursor
+        return [request.run_key for request in found.run_requests or ()]
+
+    assert heard() == []
+    first = pipeline.run()
+    assert heard() == [first.run_id]
+    refined = ("silver_breweries", "rejected_breweries")
+    tampered(pipeline, "silver_breweries", one_row_more)
+    refused = pipeline.run("gold_brewery_counts", fails=True)
+    assert not results_of(refused)["gold_brewery_counts.counts_add_up"].passed
+    assert heard() == []
+    second = pipeline.run(*refined, "gold_brewery_counts")
+    assert heard() == [second.run_id]
 
 
 def test_gold_grows_stale_after_a_day_and_two_hours() -> None:

@@ -11,7 +11,6 @@ import dagster as dg
 import pytest
 
 from brewery_assets.checks.expectations import meets_expectations
-from brewery_assets.checks.rules import AUDITS
 from brewery_assets.definitions import ASSETS, defs
 from brewery_assets_tests.conftest import Pipeline, failure_of
 from brewery_assets_tests.scenario import GOOD, NOWHERE, UNKNOWN_FIELDS
@@ -35,7 +34,7 @@ def installed() -> None:
 
 def audit(pipeline: Pipeline, *, fails: bool = False) -> dg.ExecuteInProcessResult:
     result = dg.materialize(
-        [*ASSETS, *AUDITS, meets_expectations],
+        [*ASSETS, meets_expectations],
         selection=dg.AssetSelection.checks(CHECK),
         resources=pipeline.resources(),
         instance=pipeline.instance,
@@ -132,7 +131,7 @@ def test_the_pipeline_neither_runs_the_audit_nor_imports_what_it_needs(pipeline:
         job: {node.name for node in defs.resolve_job_def(job).nodes}
         for job in ("run_pipeline_brewery", "audit_silver")
     }
-    assert "audit_silver_breweries" in steps["run_pipeline_brewery"]
+    assert "silver_and_rejected_breweries" in steps["run_pipeline_brewery"]
     assert "audit_silver_by_expectations" not in steps["run_pipeline_brewery"]
     assert steps["audit_silver"] == {"audit_silver_by_expectations"}
     imported = (
@@ -147,7 +146,7 @@ def test_a_run_that_makes_silver_leaves_the_audit_for_later(
 ) -> None:
     monkeypatch.setitem(sys.modules, "great_expectations", None)
     everything = dg.materialize(
-        [*ASSETS, *AUDITS, meets_expectations],
+        [*ASSETS, meets_expectations],
         resources=pipeline.resources(),
         instance=pipeline.instance,
         raise_on_error=False,

@@ -12,7 +12,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from brewery_assets.checks.rules import AUDITS
+from brewery_assets.checks.rules import RULES
 from brewery_assets_tests.checks.test_checks import numbers_of, results_of
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.plain_rows import Read, Row
@@ -45,7 +45,7 @@ ACCEPTED = (
 )
 SUSPICIONS = ("suspect_breweries", "no_more_suspicions_than_before")
 CHECKS = sorted(
-    {(key.asset_key.to_user_string(), key.name) for audit in AUDITS for key in audit.check_keys}
+    {(layer, name) for layer, rules in RULES.items() for name in rules}
     - {SUSPICIONS}  # counted below: test_suspects.py has the rules
 )
 

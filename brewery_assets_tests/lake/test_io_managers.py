@@ -9,12 +9,19 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from brewery_assets.assets import bronze_breweries
 from brewery_assets.engine.spark import Spark
-from brewery_assets.layers.bronze import FIELDS, bronze_breweries
+from brewery_assets.lake.io_managers import Candidate, JsonLinesSnapshots
+from brewery_assets.lake.lake import LakeError
+from brewery_assets.lake.storage import Folder
+from brewery_assets.layers.bronze import FIELDS
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.silver import SILVER
+from brewery_assets.source.reader import Reading
+from brewery_assets.step import RESOURCES
 from brewery_assets_tests import scenario
 from brewery_assets_tests.conftest import Pipeline, failure_of
+from brewery_assets_tests.lake.test_lake import lake_of
 
 
 def metadata_of(run: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
@@ -177,11 +184,14 @@ def test_a_step_that_fails_while_writing_and_is_retried_leaves_no_half(pipeline:
     @dg.asset(
         name="gold_brewery_counts",
         io_manager_key="parquet_snapshots",
+        required_resource_keys=RESOURCES,
         retry_policy=dg.RetryPolicy(max_retries=1),
     )
-    def gold_that_fails_once(context: dg.AssetExecutionContext, spark: Spark) -> DataFrame:
+    def gold_that_fails_once(
+        context: dg.AssetExecutionContext,
+    ) -> dg.MaterializeResult[Candidate]:
         tries.append(context.run.run_id)
-        rows = spark.spark_session.range(50_000, numPartitions=8)
+        rows = context.resources.spark.spark_session.range(50_000, numPartitions=8)
         fails = F.raise_error(F.lit("the disk is on fire")).cast("string")
         country = F.when((F.col("id") == 49_999) & F.lit(len(tries) == 1), fails).otherwise("x")
         text = F.lit("x")
@@ -193,7 +203,8 @@ def test_a_step_that_fails_while_writing_and_is_retried_leaves_no_half(pipeline:
             text.alias("brewery_type"),
             F.col("id").alias("brewery_count"),
         )
-        return found
+        # Not held, so that it fails while it is written.
+        return dg.MaterializeResult(value=Candidate(GOLD.name, found, 50_000))
 
     run = dg.materialize(
         [gold_that_fails_once], resources=pipeline.resources(), instance=pipeline.instance
@@ -201,3 +212,21 @@ def test_a_step_that_fails_while_writing_and_is_retried_leaves_no_half(pipeline:
     assert run.success
     assert tries == [run.run_id] * 2
     assert metadata_of(run, "gold_brewery_counts")["dagster/row_count"].value == 50_000
+
+
+class Corrupting(Folder):
+    """A folder on a disk that changes what it is given."""
+
+    def write(self, path: str, content: bytes) -> None:
+        super().write(path, content.replace(b"a", b"b"))
+
+
+def test_a_bronze_file_that_is_not_what_was_read_is_not_published(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    lake = lake_of(folder, instance)
+    lake._storage = Corrupting(str(folder))
+    bronze = Candidate("bronze_breweries", Reading(['{"id": "a"}'], {"fields": {}}), rows=1)
+    with pytest.raises(LakeError, match=r"breweries\.json is not what was read of the source"):
+        JsonLinesSnapshots(lake, Spark(), None).keep_draft(bronze)
+    assert lake.storage.files("bronze_breweries") == []

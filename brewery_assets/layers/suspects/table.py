@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
-import dagster as dg
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from brewery_assets.lake.tables import Look, Table, empty, markdown, small, text
+from brewery_assets.lake.tables import Preview, Table, empty, markdown, small, text
 from brewery_assets.layers.silver import SERVED_NUMBERS, SILVER, is_no_pair, parse
 from brewery_assets.layers.suspects.contacts import (
     impossible_phones,
@@ -92,16 +91,16 @@ def frame(like: DataFrame, found: Sequence[Suspicion]) -> DataFrame:
     return small(session, rows, SCHEMA)
 
 
-def look(found: DataFrame) -> Look:
+def preview(found: DataFrame) -> Preview:
     """Rows, how many there are of each rule, and some with a suggestion."""
     counted = found.groupBy("rule").agg(F.count(F.lit(1)).alias("rows"))
     rules = counted.orderBy(F.desc("rows"), "rule").collect()
     if not rules:
-        return Look(0, "No record is suspect.")
+        return Preview(0, "No record is suspect.")
     shown = ("name", "country", "state", "column", "found", "suggested", "why")
     cut = (F.substring(name, 1, LONGEST).alias(name) if name == "found" else name for name in shown)
     some = found.orderBy(F.col("suggested").isNull(), "rule", *KEY).limit(SHOWN).select(*cut)
-    return Look(
+    return Preview(
         sum(row.rows for row in rules),
         "\n\n".join([markdown(("rule", "suspicions"), rules), markdown(shown, some.collect())]),
     )
@@ -110,7 +109,7 @@ def look(found: DataFrame) -> Look:
 SUSPECTS = Table(
     name="suspect_breweries",
     schema=SCHEMA,
-    look=look,
+    preview=preview,
     sort_by=KEY,
     lineage={
         name: [
@@ -120,21 +119,3 @@ SUSPECTS = Table(
         for name in SCHEMA.fieldNames()
     },
 )
-
-
-@dg.asset(
-    name=SUSPECTS.name,
-    ins={
-        SILVER.name: dg.AssetIn(),
-        "bronze_breweries": dg.AssetIn(metadata={"behind": SILVER.name}),
-    },
-    io_manager_key="parquet_snapshots",
-    group_name="breweries",
-    kinds={"python", "parquet", "silver"},
-    owners=["team:data-engineering"],
-    code_version="1",
-)
-def suspect_breweries(silver_breweries: DataFrame, bronze_breweries: DataFrame) -> DataFrame:
-    """One row per suspicion about one brewery: the value, what would be right, and why."""
-    found = suspicions(breweries_of(silver_breweries, bronze_breweries))
-    return frame(silver_breweries, found)

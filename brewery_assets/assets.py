@@ -1,0 +1,174 @@
+"""The assets: each calls its layer's functions, and checks and publishes what they give."""
+
+import time
+
+import dagster as dg
+from pyspark.sql import DataFrame
+
+from brewery_assets.checks import bronze as bronze_checks
+from brewery_assets.checks import changes as changes_checks
+from brewery_assets.checks import gold as gold_checks
+from brewery_assets.checks import silver as silver_checks
+from brewery_assets.checks import suspects as suspects_checks
+from brewery_assets.lake.io_managers import Candidate
+from brewery_assets.layers.bronze import BRONZE, FIELDS, preview
+from brewery_assets.layers.changes import CHANGES, changes
+from brewery_assets.layers.gold import FRESH, GOLD, counts
+from brewery_assets.layers.silver import REJECTED, SILVER, refine, spellings
+from brewery_assets.layers.suspects.table import SUSPECTS, breweries_of, frame, suspicions
+from brewery_assets.source.client import OpenBreweryDB
+from brewery_assets.step import RESOURCES, Results, Step, check_specs
+
+GROUP, OWNERS = "breweries", ["team:data-engineering"]
+
+
+@dg.asset(
+    io_manager_key="json_lines_snapshots",
+    group_name=GROUP,
+    kinds={"python", "json", "bronze"},
+    owners=OWNERS,
+    code_version="1",
+    check_specs=check_specs(BRONZE),
+    required_resource_keys={"open_brewery_db", "lake", "limits", "json_lines_snapshots"},
+    metadata={
+        "dagster/column_schema": dg.TableSchema(
+            [dg.TableColumn(name, kind, about) for name, (kind, about) in FIELDS.items()]
+        )
+    },
+)
+def bronze_breweries(context: dg.AssetExecutionContext) -> Results:
+    """One line per brewery id: the record as the API served it, every field, known or not."""
+    step, started = Step(context), time.monotonic()
+    api: OpenBreweryDB = context.resources.open_brewery_db
+    reading = api.read(context.log)
+    source = ("verified", "requests", "retries", "duplicates_dropped")
+    shown = {
+        "seconds_to_read": round(time.monotonic() - started, 2),
+        "preview": dg.MetadataValue.md(preview(reading.lines)),
+        **{f"source/{name}": reading.facts[name] for name in source},
+        "source/sha256": reading.sha256,
+    }
+    yield from step.publish(
+        Candidate(BRONZE, reading, len(reading.lines), shown=shown),
+        lambda: bronze_checks.outcomes(
+            reading, step.lake.previous(BRONZE), step.limits.rows_lost_percent
+        ),
+        data_version=reading.sha256,
+        io_manager="json_lines_snapshots",
+    )
+
+
+@dg.multi_asset(
+    outs={
+        SILVER.name: dg.AssetOut(
+            description="One row per brewery id, by country and state.",
+            io_manager_key="parquet_snapshots",
+            group_name=GROUP,
+            kinds={"pyspark", "parquet", "silver"},
+            owners=OWNERS,
+            code_version="1",
+        ),
+        REJECTED.name: dg.AssetOut(
+            description="One row per line of bronze that silver refused, with the reason.",
+            io_manager_key="parquet_snapshots",
+            group_name=GROUP,
+            kinds={"pyspark", "parquet", "silver"},
+            owners=OWNERS,
+            code_version="1",
+        ),
+    },
+    check_specs=check_specs(SILVER.name),
+    required_resource_keys=RESOURCES,
+)
+def silver_and_rejected_breweries(
+    context: dg.AssetExecutionContext, bronze_breweries: DataFrame
+) -> Results:
+    """Every line of bronze, as a brewery or as a rejected line."""
+    step = Step(context)
+    bronze = step.lake.reading(BRONZE)
+    refined = refine(
+        bronze_breweries, step.lake.through_outages(spellings(bronze_breweries).collect)
+    )
+    rejected = step.hold(REJECTED, lambda: refined.rejected, [bronze])
+    silver = step.hold(SILVER, lambda: refined.breweries, [bronze])
+    yield from step.publish(
+        silver,
+        lambda: silver_checks.outcomes(
+            silver,
+            refined,
+            rejected.rows,
+            bronze,
+            step.lake.previous(SILVER.name),
+            rejected_percent=step.limits.rejected_percent,
+            filled_lost_percent=step.limits.filled_lost_percent,
+        ),
+        with_it=rejected,
+    )
+
+
+@dg.asset(
+    io_manager_key="parquet_snapshots",
+    group_name=GROUP,
+    kinds={"python", "parquet", "silver"},
+    owners=OWNERS,
+    code_version="1",
+    deps=[BRONZE],
+    check_specs=check_specs(SUSPECTS.name),
+    required_resource_keys=RESOURCES | {"json_lines_snapshots"},
+)
+def suspect_breweries(context: dg.AssetExecutionContext, silver_breweries: DataFrame) -> Results:
+    """One row per suspicion about one brewery: the value, what would be right, and why."""
+    step = Step(context)
+    silver = step.lake.reading(SILVER.name)
+    bronze = step.lake.verified(step.lake.manifest(BRONZE, silver.made_from[BRONZE]))
+    lines = context.resources.json_lines_snapshots.read(bronze)
+    breweries = step.lake.through_outages(lambda: breweries_of(silver_breweries, lines))
+    found = frame(silver_breweries, suspicions(breweries))
+    suspects = step.hold(SUSPECTS, lambda: found, [silver, bronze])
+    previous = step.lake.previous(SUSPECTS.name)
+    yield from step.publish(suspects, lambda: suspects_checks.outcomes(suspects.value, previous))
+
+
+@dg.asset(
+    io_manager_key="parquet_snapshots",
+    group_name=GROUP,
+    kinds={"pyspark", "parquet", "gold"},
+    owners=OWNERS,
+    code_version="1",
+    check_specs=check_specs(GOLD.name),
+    required_resource_keys=RESOURCES,
+    freshness_policy=FRESH,
+)
+def gold_brewery_counts(context: dg.AssetExecutionContext, silver_breweries: DataFrame) -> Results:
+    """One row per country, state and brewery type: how many breweries."""
+    step = Step(context)
+    silver = step.lake.reading(SILVER.name)
+    source = step.lake.manifest(BRONZE, silver.made_from[BRONZE]).source or {}
+    gold = step.hold(GOLD, lambda: counts(silver_breweries), [silver])
+    previous = step.lake.previous(GOLD.name)
+    yield from step.publish(
+        gold,
+        lambda: gold_checks.outcomes(
+            gold, silver_breweries, silver.rows, source["meta_after"], previous
+        ),
+    )
+
+
+@dg.asset(
+    io_manager_key="parquet_snapshots",
+    group_name=GROUP,
+    kinds={"pyspark", "parquet", "gold"},
+    owners=OWNERS,
+    code_version="1",
+    check_specs=check_specs(CHANGES.name),
+    required_resource_keys=RESOURCES,
+)
+def gold_brewery_changes(context: dg.AssetExecutionContext, silver_breweries: DataFrame) -> Results:
+    """One row per brewery id that was added, removed or changed since the last such table."""
+    step = Step(context)
+    now = step.lake.reading(SILVER.name)
+    older = step.lake.compared_last(SILVER.name, CHANGES.name)
+    before = step.tables.read(older) if older else None
+    found = step.hold(CHANGES, lambda: changes(silver_breweries, before), [now], older)
+    previous = step.lake.previous(CHANGES.name)
+    yield from step.publish(found, lambda: changes_checks.outcomes(found, now, older, previous))

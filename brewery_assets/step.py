@@ -1,0 +1,166 @@
+"""One step of a layer: its rows are computed once, checked, and published if no rule blocks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import dagster as dg
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from brewery_assets.checks.limits import Limits
+from brewery_assets.checks.rule import Outcome, Rule, refusal
+from brewery_assets.checks.rules import RULES
+from brewery_assets.engine.spark import Spark
+from brewery_assets.lake.io_managers import Candidate, ParquetSnapshots, SnapshotIOManager
+from brewery_assets.lake.lake import Lake, LakeError
+from brewery_assets.lake.manifest import Manifest
+from brewery_assets.lake.tables import Table
+from brewery_assets.presentation import markdown_text
+
+Results = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Candidate]]
+Outcomes = dict[str, Outcome]
+RESOURCES = {"lake", "limits", "spark", "parquet_snapshots"}  # of a step that computes a table
+
+
+def check_specs(layer: str) -> list[dg.AssetCheckSpec]:
+    """The layer's rules, for Dagster."""
+    return [
+        dg.AssetCheckSpec(name, asset=layer, description=rule.description, blocking=rule.blocking)
+        for name, rule in RULES[layer].items()
+    ]
+
+
+class Step:
+    """What the assets share."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self.context = context
+        self.lake: Lake = context.resources.lake
+        self.limits: Limits = context.resources.limits
+
+    @property
+    def tables(self) -> ParquetSnapshots:
+        """The IO manager that reads tables."""
+        tables: ParquetSnapshots = self.context.resources.parquet_snapshots
+        return tables
+
+    def hold(
+        self,
+        table: Table,
+        rows: Callable[[], DataFrame],
+        made_from: list[Manifest],
+        compared_with: Manifest | None = None,
+    ) -> Candidate:
+        """The rows, computed once and held by the engine.
+
+        Args:
+            table: that they belong to.
+            rows: gives them; it is called again if S3 was away meanwhile.
+            made_from: the snapshots that they are computed from.
+            compared_with: the older snapshot that they are compared with.
+        """
+        spark: Spark = self.context.resources.spark
+
+        def held() -> Candidate:
+            frame = spark.hold(rows().select(*table.columns))
+            preview = table.preview(frame)
+            return Candidate(
+                table.name,
+                frame,
+                preview.rows,
+                made_from={origin.layer: origin.snapshot for origin in made_from},
+                compared_with={compared_with.layer: compared_with.snapshot}
+                if compared_with
+                else {},
+                shown={
+                    "dagster/column_schema": table.column_schema(),
+                    "dagster/column_lineage": table.column_lineage(),
+                    "preview": dg.MetadataValue.md(preview.markdown),
+                },
+            )
+
+        try:
+            with self.lake.full_disk_explained():
+                return self.lake.through_outages(held)
+        except PySparkException as error:  # the engine's own words do not always say where
+            raise LakeError(f"{table.name} could not be computed: {error}") from error
+
+    def publish(
+        self,
+        candidate: Candidate,
+        check: Callable[[], Outcomes],
+        *,
+        with_it: Candidate | None = None,
+        data_version: str | None = None,
+        io_manager: str = "parquet_snapshots",
+    ) -> Results:
+        """The results of the layer's checks, and then what its IO manager publishes.
+
+        Args:
+            candidate: the rows that are checked.
+            check: gives the outcome of each of the layer's rules.
+            with_it: another output of the same step, which is published first.
+            data_version: of the candidate; None for one that Dagster makes.
+            io_manager: keeps a draft of what is refused.
+
+        Raises:
+            dg.Failure: a blocking rule failed. Nothing is published.
+        """
+        layer, rules = candidate.layer, RULES[candidate.layer]
+        outcomes = self.lake.through_outages(check)
+        failed = {n for n, rule in rules.items() if rule.blocking and not outcomes[n].passed}
+        accepted = failed & set(self.limits.accept_checks)
+        for name in accepted:
+            outcomes[name].numbers["accepted_by"] = f"ACCEPT_CHECKS={name}"
+        refused = {
+            name: refusal(layer, name, rule, outcomes[name])
+            for name, rule in rules.items()
+            if name in failed - accepted
+        }
+        yield from self._results(layer, rules, outcomes, accepted, refused)
+        candidates = [each for each in (with_it, candidate) if each]
+        if refused:
+            for each in candidates:
+                self._keep_draft(getattr(self.context.resources, io_manager), each)
+            raise dg.Failure("\n".join(refused.values()), allow_retries=False)
+        checks = [
+            {"name": name, "passed": outcome.passed, **outcome.numbers}
+            for name, outcome in outcomes.items()
+        ]
+        for each in candidates:
+            version = dg.DataVersion(data_version) if data_version else None
+            yield dg.MaterializeResult(
+                asset_key=each.layer, value=replace(each, checks=checks), data_version=version
+            )
+
+    def _results(
+        self,
+        layer: str,
+        rules: Mapping[str, Rule],
+        outcomes: Outcomes,
+        accepted: set[str],
+        refused: Mapping[str, str],
+    ) -> Iterator[dg.AssetCheckResult]:
+        folder = self.lake.folder(layer)
+        where = {
+            "snapshot": folder.partition("=")[2],
+            "path": self.lake.storage.uri(folder),
+        }
+        for name, rule in rules.items():
+            blocks = rule.blocking and name not in accepted
+            yield dg.AssetCheckResult(
+                asset_key=layer,
+                check_name=name,
+                passed=outcomes[name].passed,
+                severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
+                # The UI shows it as Markdown.
+                description=markdown_text(refused[name]) if name in refused else None,
+                metadata={**outcomes[name].numbers, **where},
+            )
+
+    def _keep_draft(self, manager: SnapshotIOManager, candidate: Candidate) -> None:
+        """For a person to look into; a draft stays for a day."""
+        try:
+            manager.keep_draft(candidate)
+        except Exception as error:  # that it was refused matters more
+            self.context.log.warning(f"{candidate.layer}: the draft was not kept: {error}")
