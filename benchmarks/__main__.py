@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 
-from benchmarks import audits, layers, report, whole
+from benchmarks import layers, report, whole
 from benchmarks.bench import BenchmarkError, bench
 from benchmarks.lines import REAL_ROWS
 
@@ -25,7 +25,7 @@ def main() -> int:
 
 def _measure(options: argparse.Namespace) -> None:
     machine = report.machine(options.repeat)
-    asked = (options.only,) if options.only else ("whole", "layers", "audits")
+    asked = (options.only,) if options.only else ("whole", "layers")
     print(machine, flush=True)
     with bench() as at:
         if "whole" in asked:
@@ -41,9 +41,6 @@ def _measure(options: argparse.Namespace) -> None:
             if name in asked:
                 found = layers.measure(at, pair, options.rows, options.repeat, _say)
                 print(f"\n### {title}\n\n{report.layers(found, pair)}", flush=True)
-        if "audits" in asked:
-            audited = audits.measure(at, options.rows, options.repeat, _say)
-            print(f"\n### The audits\n\n{report.audits(audited)}", flush=True)
 
 
 def _say(line: str) -> None:
@@ -58,12 +55,12 @@ def _options() -> argparse.Namespace:
         type=_sizes,
         metavar="N,…",
         default=[REAL_ROWS, 1_000_000],
-        help=f"for the layers and audits, default {REAL_ROWS},1000000",
+        help=f"for the layers, default {REAL_ROWS},1000000",
     )
     parser.add_argument(
         "--only",
-        choices=("whole", "s3", "layers", "audits", "engines"),
-        help="default: whole, layers and audits; engines needs Java 17",
+        choices=("whole", "s3", "layers", "engines"),
+        help="default: whole and layers; engines needs Java 17",
     )
     return parser.parse_args()
 

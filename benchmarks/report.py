@@ -10,7 +10,6 @@ from statistics import median
 
 import psutil
 
-from benchmarks import audits as audited
 from benchmarks.layers import Found, Pair
 from benchmarks.whole import Run
 
@@ -70,19 +69,6 @@ def layers(found: Found, pair: Pair) -> str:
         for size, engines in found.items()
     ]
     return f"{seconds}\n\n{_table(('rows', *(f'{name}, peak MiB' for name in pair)), peaks)}"
-
-
-def audits(found: audited.Found) -> str:
-    """Seconds for writing each layer and for its audit, and that beside the writing of silver."""
-    rows = []
-    for size, runs in found.items():
-        seconds = {what: median(run[what] for run in runs) for what in runs[0]}
-        for name in (what.removeprefix("audit ") for what in seconds if what.startswith("audit ")):
-            wrote, took = seconds.get(f"write {name}"), seconds[f"audit {name}"]
-            share = took / seconds["write silver_breweries"]
-            written = f"{wrote:.2f}" if wrote is not None else ""
-            rows.append((f"{size:,}", name, written, f"{took:.2f}", f"{share:.0%}"))
-    return _table(("rows", "layer", "written in", "audited in", "of writing silver"), rows)
 
 
 def _seconds(passed: dict[str, float], layer: str) -> float:

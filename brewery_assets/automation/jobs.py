@@ -59,8 +59,8 @@ def daily_pipeline(cron: str, time_zone: str) -> dg.ScheduleDefinition:
 def gold_updated(context: dg.SensorEvaluationContext, lake: Lake) -> dg.RunRequest | dg.SkipReason:
     """Publishes the report of a new gold_brewery_counts, whoever made it.
 
-    It looks at what is published, not at what was materialized: Dagster logs that before the
-    audit, and knows nothing of a run under another DAGSTER_HOME.
+    It looks at what is published. An asset sensor would fire in the middle of the run, before the
+    suspicions that the report shows, and not for a run under another DAGSTER_HOME.
     """
     gold, report = lake.newest(GOLD.name), next(lake.undamaged(REPORT), None)
     if gold is None:
