@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Browser
 
+from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.lake import Lake
 from brewery_assets.lake.storage import Folder, Storage
 from brewery_assets.report.asset import REPORT
@@ -290,8 +291,8 @@ def test_the_page_and_its_csv_agree_wherever_a_publication_breaks_off(pipeline: 
     page.write_bytes(older)
 
     @dg.asset(name=REPORT, io_manager_key="report_snapshots")
-    def drawn_before() -> Report:
-        return Report(files, 2)
+    def drawn_before() -> dg.MaterializeResult[Candidate]:
+        return dg.MaterializeResult(value=Candidate(REPORT, Report(files, 2), 2))
 
     found = []
     for changes in range(20):
