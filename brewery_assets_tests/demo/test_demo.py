@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from demo.__main__ import main
 from demo.data import FIELDS, load
 from demo.faults import Faults, parse
 from demo.server import DemoApi
@@ -530,16 +531,15 @@ def test_fault_switches_are_read_as_what_their_fields_hold() -> None:
 @pytest.mark.parametrize(
     "option", ["--fault=hang=1", "--port=65536", "--requests-per-minute=-1", "--rows=-1"]
 )
-def test_the_command_refuses_a_bad_option_in_one_line_with_status_2(option: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "demo", option],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert len(ended.stderr.splitlines()) == 1
+def test_the_command_refuses_a_bad_option_in_one_line_with_status_2(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["demo", option])
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main())
+    said, complaint = capsys.readouterr()
+    assert (ended.value.code, said) == (2, "")
+    assert len(complaint.splitlines()) == 1
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
