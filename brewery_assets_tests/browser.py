@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from brewery_assets_tests.spark_servers import missing
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 120_000  # milliseconds, for a second's work on a quiet machine
 DRAWN = "document.body.dataset.drawn == Object.keys(charts).length"
 
 
@@ -22,7 +23,7 @@ def chromium() -> Iterator[Browser]:
         missing("Chromium is not installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"], timeout=PATIENCE
         )
         try:
             yield browser
@@ -40,6 +41,7 @@ class Shown:
 
     def __init__(self, browser: Browser, file: Path, **context: Any) -> None:
         self.page: Page = browser.new_context(**context).new_page()
+        self.page.set_default_timeout(PATIENCE)
         self.said: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.said.append(message.text))

@@ -97,7 +97,7 @@ class Checkout:
     def run(self, *command: str) -> tuple[int, str]:
         """The command's exit code and what it said."""
         process = self.start(*command)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=600)
         return process.returncode, said
 
     def kept(self) -> bytes:

@@ -131,7 +131,7 @@ class Pipeline:
     uri: str
     instance: dg.DagsterInstance
     source: dict[str, Any] = field(
-        default_factory=lambda: {"backoff": 0.01, "attempts": 4, "timeout": 5.0, "patience": 30.0}
+        default_factory=lambda: {"backoff": 0.01, "attempts": 4, "timeout": 60.0, "patience": 300.0}
     )
     snapshots_kept: int = 30
     missing_rows_allowed: int = 0

@@ -38,7 +38,7 @@ def make_dev(checkout: Checkout) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     # However old the environment is, it is not installed again.
     with _started(checkout, "make", "--old-file=.venv/installed", "dev") as process:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while not answers(address):
             log = (checkout.folder / "dev.log").read_text()
             assert process.poll() is None, log
@@ -58,7 +58,7 @@ def _started(checkout: Checkout, *command: str) -> Iterator["subprocess.Popen[st
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
             try:
-                process.wait(timeout=60)
+                process.wait(timeout=180)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -66,6 +66,6 @@ def _started(checkout: Checkout, *command: str) -> Iterator["subprocess.Popen[st
 
 def answers(address: str) -> bool:
     try:
-        return requests.get(f"{address}/server_info", timeout=5).ok
+        return requests.get(f"{address}/server_info", timeout=30).ok
     except requests.RequestException:
         return False

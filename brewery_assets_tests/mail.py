@@ -14,6 +14,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from demo.s3 import free_port
 
 HOST = "127.0.0.1"
+PATIENT = "cto=60&rto=60"  # seconds to connect and to answer: Apprise gives a busy machine four
 
 
 class MailServer:
@@ -27,10 +28,11 @@ class MailServer:
     @property
     def url(self) -> str:
         """For ALERT_URLS."""
-        return f"mailto://{HOST}:{self._port}?from=pipeline@example.org&to=oncall@example.org"
+        people = "from=pipeline@example.org&to=oncall@example.org"
+        return f"mailto://{HOST}:{self._port}?{people}&{PATIENT}"
 
     def open(self) -> None:
-        self._controller = Controller(self, hostname=HOST, port=self._port)
+        self._controller = Controller(self, hostname=HOST, port=self._port, ready_timeout=60)
         self._controller.start()
 
     def close(self) -> None:
@@ -76,7 +78,7 @@ class WebHook:
     @property
     def url(self) -> str:
         """For ALERT_URLS."""
-        return f"json://hook:{SECRET}@{HOST}:{self._server.server_port}/{TOKEN}"
+        return f"json://hook:{SECRET}@{HOST}:{self._server.server_port}/{TOKEN}?{PATIENT}"
 
     def close(self) -> None:
         self._server.shutdown()

@@ -16,16 +16,19 @@ import pytest
 from brewery_assets.source.client import OpenBreweryDB
 from brewery_assets.source.http import SourceError
 from brewery_assets.source.reader import Reading
+from demo.data import Row
 
 LOG = logging.getLogger(__name__)
 PAGES_OF_1050 = 7  # the last of them empty
 METAS = 2
-SOON = 3.0  # seconds, for what takes less than one on an idle machine
+SOON = 15.0  # seconds, for what takes less than one on an idle machine
+LONG = 60.0  # seconds, for what must not be waited for
+PATIENCE = 120.0  # seconds, so that only what never ends uses it up
 
 
 def read(url: str, **options: Any) -> Reading:
-    """One read by a client that does not wait long."""
-    quick = {"backoff": 0.01, "attempts": 4, "timeout": 2.0, "patience": 20.0}
+    """One read by a client that soon tries again, and waits long for a slow machine."""
+    quick = {"backoff": 0.01, "attempts": 4, "timeout": LONG, "patience": PATIENCE}
     return OpenBreweryDB(url=url, **(quick | options)).read(LOG)
 
 
@@ -150,6 +153,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Not to the tests' output."""
+
+
+def as_served(rows: Iterable[Row]) -> list[str]:
+    """Bronze lines of the demo API's rows: sorted by id, in its own spelling."""
+    return [json.dumps(row, separators=(",", ":")) for row in sorted(rows, key=lambda r: r["id"])]
 
 
 def some(number: int) -> list[dict[str, str]]:

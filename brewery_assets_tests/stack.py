@@ -24,8 +24,8 @@ SERVICES = (
 FILES = ("docker-compose.yml", "deploy/demo.yml", "brewery_assets_tests/stack.yml")
 FULL, FEW = "http://demo:8000/v1", "http://few:8000/v1"
 LABEL = "label=com.docker.compose"
-ENDED = 600.0  # seconds that a command may take
-HEALTHY = 120.0  # seconds that a service may take to come back
+ENDED = 1800.0  # seconds that a command may take
+HEALTHY = 360.0  # seconds that a service may take to come back
 
 
 def require_engine() -> None:

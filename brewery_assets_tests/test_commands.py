@@ -199,7 +199,7 @@ def test_the_readmes_commands_for_s3_work_as_they_are_written(
         code, said = checkout.run("bash", "-c", f"{settings}\npython -m demo.run && python read.py")
     finally:
         server.send_signal(signal.SIGINT)
-        server.communicate(timeout=20)
+        server.communicate(timeout=180)
     assert code == 0, said
     assert re.search(r"gold_brewery_counts\s+613 rows .* s3://lake/breweries/gold", said), said
     assert re.search(r"United States\s+│\s+8224 ", said), said

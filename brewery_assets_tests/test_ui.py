@@ -148,7 +148,7 @@ def test_gold_made_from_its_page_makes_the_sensor_publish_the_report(
     try:
         assert ui.outcome(ui.materialize(GOLD.name)) == "Success"
         gold = pipeline.newest(GOLD.name)
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while pipeline.newest(REPORT).made_from[GOLD.name] != gold.snapshot:
             assert time.monotonic() < until
             time.sleep(0.5)

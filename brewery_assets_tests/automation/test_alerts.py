@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from email.message import EmailMessage
 from pathlib import Path
@@ -19,6 +19,7 @@ from brewery_assets.automation.jobs import alerts_sensor
 from brewery_assets.definitions import resources_of
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.layers.gold import FAIL_AFTER, WARN_AFTER
+from brewery_assets.operations.alert_test import main
 from brewery_assets.settings import Settings
 from brewery_assets_tests.checkout import ROOT
 from brewery_assets_tests.conftest import Pipeline
@@ -27,6 +28,7 @@ from brewery_assets_tests.scenario import MASSACHUSETTS, OREGON, UNKNOWN_FIELDS
 from demo.faults import Faults
 
 CLEAN = [OREGON, MASSACHUSETTS]  # no check of theirs warns
+SOME = ("bronze_breweries", "silver_breweries", "rejected_breweries")  # where all is no matter
 UI = "https://dagster.example.org"
 
 
@@ -96,19 +98,24 @@ def test_a_run_that_fails_is_told_once_to_every_address(
     assert f'<a href="{UI}/runs/{run.run_id}">' in html.get_content()
 
 
+@pytest.mark.usefixtures("published")
 def test_a_check_that_blocks_is_named_with_its_numbers(
     pipeline: Pipeline, mail: MailServer
 ) -> None:
     pipeline.rows_lost_percent = 10
-    pipeline.api.rows[:] = CLEAN
-    pipeline.run()
     ticks = Ticks(pipeline, mail.url)
-    del pipeline.api.rows[0]
+    before = len(pipeline.api.rows)
+    del pipeline.api.rows[before // 2 :]
+    lost = round(100 * (1 - before // 2 / before), 1)
     pipeline.run(fails=True)
     ticks.tick()
     (said,) = map(text_of, mail.messages)
     assert "bronze_breweries / row_count_is_plausible: " in said
-    for number in ("rows: 1", "previous: 2", "lost percent: 50.0", "allowed percent: 10.0"):
+    numbers = {"rows": before // 2, "previous": before, "lost percent": lost}
+    for number in (
+        *(f"{name}: {value}" for name, value in numbers.items()),
+        "allowed percent: 10.0",
+    ):
         assert number in said
     assert "Error: bronze_breweries is not published: row_count_is_plausible failed" in said
     assert subjects(mail) == ["materialization failed in bronze_breweries"]
@@ -119,10 +126,10 @@ def test_a_success_is_told_when_a_check_warns_and_not_otherwise(
 ) -> None:
     ticks = Ticks(pipeline, mail.url, hook.url)
     pipeline.api.rows[:] = CLEAN
-    pipeline.run()
+    pipeline.run(*SOME)
     assert ticks.tick().sent == 0
     pipeline.api.rows[:] = [*CLEAN, {**UNKNOWN_FIELDS, "brewery_type": "micro"}]
-    pipeline.run()
+    pipeline.run(*SOME)
     ticks.tick()
     (message,), (post,) = mail.messages, hook.posts
     assert message["subject"].startswith("[brewery_assets] materialization succeeded with ")
@@ -170,14 +177,14 @@ def test_a_new_address_is_told_of_what_happens_from_now_on(
 def test_a_recovery_is_told_once_whoever_ran_it(pipeline: Pipeline, mail: MailServer) -> None:
     ticks = Ticks(pipeline, mail.url)
     pipeline.api.rows[:] = CLEAN
-    pipeline.run()
+    pipeline.run(*SOME)
     pipeline.api.faults = Faults(always_status=403)
-    failed = pipeline.run(fails=True)
-    pipeline.run(fails=True)
+    failed = pipeline.run(*SOME, fails=True)
+    pipeline.run(*SOME, fails=True)
     pipeline.api.faults = Faults()
     pipeline.run("bronze_breweries")  # a part of it is not a recovery
-    pipeline.run()
-    pipeline.run()
+    pipeline.run(*SOME)
+    pipeline.run(*SOME)
     ticks.tick()
     assert subjects(mail) == [
         "materialization failed in bronze_breweries",
@@ -191,10 +198,10 @@ def test_a_failure_that_is_tried_again_is_not_told(pipeline: Pipeline, mail: Mai
     ticks = Ticks(pipeline, mail.url)
     pipeline.api.rows[:] = CLEAN
     pipeline.api.faults = Faults(always_status=403)
-    first = pipeline.run(fails=True)
+    first = pipeline.run(*SOME, fails=True)
     pipeline.instance.add_run_tags(first.run_id, {"dagster/will_retry": "true"})
     pipeline.api.faults = Faults()
-    pipeline.run()
+    pipeline.run(*SOME)
     assert ticks.tick().sent == 0
 
 
@@ -216,7 +223,7 @@ def test_gold_that_grows_stale_is_told_once_a_level_and_when_it_is_fresh_again(
     assert ticks.tick(aged(gold, WARN_AFTER + timedelta(minutes=62))).sent == 1
     assert ticks.tick(aged(gold, FAIL_AFTER + timedelta(seconds=1))).sent == 2
     assert ticks.tick(aged(gold, FAIL_AFTER + timedelta(hours=9))).sent == 0
-    pipeline.run()
+    pipeline.run("gold_brewery_counts")
     ticks.tick()
     assert subjects(mail) == [
         "The brewery counts are 27 hours old",
@@ -241,7 +248,7 @@ def test_an_address_that_hangs_holds_up_no_other(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:  # takes a connection, and says nothing
         address = f"127.0.0.1:{mute.getsockname()[1]}"
-        hanging = f"mailto://{address}?from=a@example.org&to=b@example.org&cto=1"
+        hanging = f"mailto://{address}?from=a@example.org&to=b@example.org&cto=0.3"
         ticks = Ticks(pipeline, hanging, hook.url)
         pipeline.api.faults = Faults(always_status=403)
         pipeline.run(fails=True)
@@ -251,11 +258,10 @@ def test_an_address_that_hangs_holds_up_no_other(
     assert len(hook.posts) == 1
 
 
+@pytest.mark.usefixtures("published")
 def test_alerts_of_runs_go_out_while_the_lake_is_away(
     pipeline: Pipeline, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline.api.rows[:] = CLEAN
-    pipeline.run()
     tick = Sensor(pipeline, hook, monkeypatch)
     assert tick() == "sent 0"
     pipeline.api.faults = Faults(always_status=403)
@@ -290,29 +296,46 @@ def test_the_html_of_an_alert_shows_what_it_was_given() -> None:
     assert 'href="http://x/&quot;"' in alert.html()
 
 
-def make_alert_test(folder: Path, urls: str) -> tuple[int, str]:
-    """`make alert_test`, and what it said."""
+AlertTest = Callable[[str], tuple[int, str]]
+
+
+@pytest.fixture
+def alert_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> AlertTest:
+    """What `make alert_test` runs, under these addresses: its exit code, and what it said."""
+
+    def alert_test(urls: str) -> tuple[int, str]:
+        monkeypatch.setenv("ALERT_URLS", urls)
+        code = main()
+        return code, "".join(capsys.readouterr())
+
+    return alert_test
+
+
+@pytest.mark.slow("a command in a separate process")
+def test_the_command_of_alert_test_ends_with_its_code(hook: WebHook, tmp_path: Path) -> None:
+    hook.status = 500
     done = subprocess.run(
         [sys.executable, "-m", "brewery_assets.operations.alert_test"],
-        cwd=folder,
-        env={**os.environ, "ALERT_URLS": urls, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        env={**os.environ, "ALERT_URLS": hook.url, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "did not arrive: " in done.stdout
+    assert SECRET not in done.stdout + done.stderr
 
 
 def test_alert_test_says_of_each_address_whether_the_message_arrived(
-    mail: MailServer, hook: WebHook, tmp_path: Path
+    mail: MailServer, hook: WebHook, alert_test: AlertTest
 ) -> None:
-    code, said = make_alert_test(tmp_path, f"{mail.url} {hook.url}")
+    code, said = alert_test(f"{mail.url} {hook.url}")
     assert (code, said.count(": arrived")) == (0, 2)
     assert "Kärnten" in text_of(mail.messages[0])
     assert "Kärnten" in hook.posts[0]["message"]
     mail.close()
-    code, said = make_alert_test(tmp_path, f"{mail.url} {hook.url}")
+    code, said = alert_test(f"{mail.url} {hook.url}")
     assert code == 1
     assert said.splitlines()[0].startswith("1. mailto://127.0.0.1")
     assert "did not arrive: " in said.splitlines()[0]
@@ -321,12 +344,12 @@ def test_alert_test_says_of_each_address_whether_the_message_arrived(
     assert TOKEN not in said
 
 
-def test_alert_test_without_an_address_or_with_a_bad_one_says_so(tmp_path: Path) -> None:
-    assert make_alert_test(tmp_path, "") == (
+def test_alert_test_without_an_address_or_with_a_bad_one_says_so(alert_test: AlertTest) -> None:
+    assert alert_test("") == (
         2,
         "ALERT_URLS is not set: .env.example has examples\n",
     )
-    code, said = make_alert_test(tmp_path, "json://host nothing://secret-token/x")
+    code, said = alert_test("json://host nothing://secret-token/x")
     assert code == 2
     assert said.startswith("ALERT_URLS=…: number 2, nothing://…, is no address that Apprise can")
     assert "secret-token" not in said

@@ -21,7 +21,7 @@ from pydantic import PrivateAttr
 from pyspark.errors import PySparkException
 from pyspark.sql.connect.client.retries import DefaultPolicy
 
-from brewery_assets.aws import Aws
+from brewery_assets.aws import PATIENCE, Aws
 from brewery_assets.engine import emr as spark_emr
 from brewery_assets.engine import sessions as spark_sessions
 from brewery_assets.engine import spark as spark_module
@@ -30,6 +30,7 @@ from brewery_assets.engine.spark import Emr, Spark
 from brewery_assets.settings import Settings, SettingsError
 from demo.s3 import free_port
 
+SOON = 30.0  # seconds, for what takes less than one on an idle machine
 APPLICATION, SESSION = "00f1abc2def3", "00g4hij5klm6"
 ROLE = "arn:aws:iam::123456789012:role/brewery-emr"
 ARN = f"arn:aws:emr-serverless:us-east-1:123456789012:/applications/{APPLICATION}"
@@ -253,7 +254,7 @@ def test_a_session_that_failed_in_the_background_is_not_started_once_more(
     cloud.terminates()
     spark.start_soon()
     for thread in [found for found in threading.enumerate() if found.name == "spark"]:
-        thread.join(20)
+        thread.join(SOON)
     cloud.finished()
     assert refused(lambda: spark.spark_session) == "the session is FAILED: No capacity"
     cloud.starts_session("STARTED")  # as a step that Dagster tries again asks for it
@@ -264,16 +265,26 @@ def test_a_session_that_failed_in_the_background_is_not_started_once_more(
 
 
 def test_a_run_that_is_called_off_while_it_waits_terminates_the_session_at_once(
-    spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    spark: Spark,
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(EmrServerless, "poll", 60)
+    monkeypatch.setattr(EmrServerless, "poll", 120)
     cloud.starts_session("SUBMITTED")
     cloud.terminates()
-    (calling_off := threading.Timer(0.3, spark.stop)).start()
+
+    def call_off() -> None:
+        until = time.monotonic() + SOON
+        while "SUBMITTED" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.01)
+        spark.stop()
+
+    (calling_off := threading.Thread(target=call_off)).start()
     began = time.monotonic()
     said = refused(lambda: spark.spark_session)
     calling_off.join()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 2 * SOON
     assert said == "called off while the session was SUBMITTED"
 
 
@@ -288,7 +299,7 @@ def test_an_endpoint_that_never_answers_is_given_up_and_the_session_terminated(
         cloud.terminates()
         assert refused(lambda: spark.spark_session) == "no answer within 1 seconds"
         for asking in set(threading.enumerate()) - before:
-            asking.join(20)
+            asking.join(SOON)
             assert not asking.is_alive()
 
 
@@ -304,22 +315,23 @@ def test_a_session_whose_endpoint_is_gone_is_terminated_at_once(
     cloud.terminates()
     began = time.monotonic()
     spark.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON
     with serving(Gateway(sail, "another"), port):  # whoever still asks is told no, and ends
         for asking in [thread for thread in threading.enumerate() if thread.name == "spark server"]:
-            asking.join(20)
+            asking.join(SOON)
 
 
 def test_a_session_is_terminated_even_while_its_start_hangs(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_module, "STOPPING", 0.2)
-    monkeypatch.setattr(spark_sessions, "ANSWERING", 1.5)
+    monkeypatch.setattr(spark_sessions, "ANSWERING", SOON)  # or until nobody listens any more
+    monkeypatch.setattr(spark_sessions, "PATIENCE", DefaultPolicy(max_retries=1))
     cloud.starts_session("STARTED")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cloud.gives(ONE, port=silent.getsockname()[1])
         spark.start_soon()
-        until = time.monotonic() + 20
+        until = time.monotonic() + SOON
         while "spark server" not in {thread.name for thread in threading.enumerate()}:
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -327,7 +339,8 @@ def test_a_session_is_terminated_even_while_its_start_hangs(
         spark.stop()
         cloud.finished()
     for thread in [found for found in threading.enumerate() if found.name.startswith("spark")]:
-        thread.join(30)
+        thread.join(SOON)
+        assert not thread.is_alive()
 
 
 def test_what_went_wrong_first_is_said_even_when_terminating_is_refused_too(
@@ -374,13 +387,13 @@ def test_without_credentials_or_an_answer_it_is_said_what_to_do(
     found = {name: "" for name in os.environ if name.startswith("AWS_")}
     found |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     found |= {"AWS_ENDPOINT_URL": address, "AWS_EC2_METADATA_DISABLED": "true"}
-    found |= {"AWS_MAX_ATTEMPTS": "1"}
     expected = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
     if known:
         found |= {"AWS_ACCESS_KEY_ID": "AKIANOBODY", "AWS_SECRET_ACCESS_KEY": SECRET}
         expected = "nobody answers; correct AWS_ENDPOINT_URL or try later: Could not connect to "
     for name, value in found.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setitem(PATIENCE, "retries", {"mode": "standard", "total_max_attempts": 2})
     engine = engine_of(Aws(region="us-east-1"))
     assert refused(engine.require, SettingsError).startswith(expected)
     assert refused(engine.start).startswith(expected)

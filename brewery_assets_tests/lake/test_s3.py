@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 from urllib.parse import unquote
 
@@ -24,6 +25,7 @@ from botocore.stub import Stubber
 from brewery_assets.aws import PATIENCE, Aws
 from brewery_assets.lake.lake import Lake
 from brewery_assets.lake.s3 import Bucket, S3Error
+from brewery_assets.lake.storage import OUTAGE
 from brewery_assets.settings import SettingsError
 from brewery_assets_tests.checkout import Checkout
 from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of
@@ -180,7 +182,7 @@ def checkout_of(pipeline: Pipeline, s3: S3Server, folder: Path) -> Checkout:
 @contextmanager
 def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
@@ -189,12 +191,18 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
             thread.join()
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets boto3 ask an address twice, and no longer than a moment in between."""
+    monkeypatch.setitem(PATIENCE, "retries", {"mode": "standard", "total_max_attempts": 2})
+
+
 def refused(pipeline: Pipeline) -> str:
     """The message of a run that fails before it asks the source for anything."""
     started = time.monotonic()
     message = failure_of(pipeline.run(fails=True))
     assert not pipeline.api.requests
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < OUTAGE
     return message
 
 
@@ -252,6 +260,7 @@ def test_who_may_only_read_is_refused_before_any_work(
     assert keys(s3, prefix) == []
 
 
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
 def test_an_endpoint_where_nobody_answers_is_refused_with_its_address(
     pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch, url: str
@@ -303,8 +312,9 @@ def stubbed(s3: S3Server, prefix: str) -> tuple[Bucket, Stubber]:
 
 
 def test_a_creation_that_conflicts_with_one_under_way_is_tried_again(
-    s3: S3Server, prefix: str
+    s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
     bucket, answers = stubbed(s3, prefix)
     answers.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
     answers.add_response("put_object", {})
@@ -343,6 +353,7 @@ class HangsUp(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_an_endpoint_that_hangs_up_is_named(
     pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +364,7 @@ def test_an_endpoint_that_hangs_up_is_named(
     assert url in message
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_an_endpoint_that_says_nothing_is_given_up(
     s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -537,7 +549,7 @@ def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess
     lake = {"uri": pipeline.uri, "aws": {"region": REGION}, "wait_for_s3": 5.0}
     impatient.write_text(json.dumps({"resources": {"lake": {"config": lake}}}))
     process = checkout.start(*checkout.job(), "--config", str(impatient))
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not pipeline.api.requests or len(pipeline.lake.snapshots("silver_breweries")) < 2:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
@@ -556,7 +568,7 @@ def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
     pipeline.api.rows[:] = real_rows
     process = writing_silver(pipeline, mortal_s3, tmp_path / "checkout")
     mortal_s3.kill()
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode != 0
     # Writing takes a moment only: by when the server is gone, the run may have gone on to read
     # what it wrote, or to the audit. Whichever step it is, its error says which snapshot.
@@ -596,7 +608,7 @@ def test_two_runs_at_once_on_one_bucket_are_two_whole_snapshots(
     places = [checkout_of(pipeline_on_s3, s3, tmp_path / name) for name in ("one", "other")]
     processes = [place.start(*place.job()) for place in places]
     for process in processes:
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=600)
         assert process.returncode == 0, said
     for layer in LAYERS:
         manifests = pipeline_on_s3.lake.manifests(layer)

@@ -18,7 +18,7 @@ from demo.s3 import free_port
 
 pytestmark = pytest.mark.slow("starts a code location as a service")
 
-STARTING = 60.0  # seconds
+STARTING = 300.0  # seconds
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-@repeatably
+@settings(repeatably, max_examples=40)  # one costs as much as ten of the others
 @given(
     page=st.lists(records, max_size=6), spelling=spellings, around=st.text(" \t\r\n", max_size=3)
 )
