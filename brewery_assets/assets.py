@@ -10,9 +10,10 @@ from brewery_assets.checks import changes as changes_checks
 from brewery_assets.checks import gold as gold_checks
 from brewery_assets.checks import silver as silver_checks
 from brewery_assets.checks import suspects as suspects_checks
+from brewery_assets.lake.differences import changed_folders
 from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.layers.bronze import BRONZE, FIELDS, preview
-from brewery_assets.layers.changes import CHANGES, changes
+from brewery_assets.layers.changes import CHANGES, changes, no_changes
 from brewery_assets.layers.gold import FRESH, GOLD, counts
 from brewery_assets.layers.silver import REJECTED, SILVER, refine, spellings
 from brewery_assets.layers.suspects.table import SUSPECTS, breweries_of, frame, suspicions
@@ -168,7 +169,15 @@ def gold_brewery_changes(context: dg.AssetExecutionContext, silver_breweries: Da
     step = Step(context)
     now = step.lake.reading(SILVER.name)
     older = step.lake.compared_last(SILVER.name, CHANGES.name)
-    before = step.tables.read(older) if older else None
-    found = step.hold(CHANGES, lambda: changes(silver_breweries, before), [now], older)
+    # Where the files are the same, so are the rows.
+    folders = changed_folders(now.files, older.files) if older else []
+
+    def differences() -> DataFrame:
+        if not (older and folders):
+            return no_changes(silver_breweries.sparkSession)
+        before = SILVER.rows_in(step.tables.read(older), folders)
+        return changes(SILVER.rows_in(silver_breweries, folders), before)
+
+    found = step.hold(CHANGES, differences, [now], older)
     previous = step.lake.previous(CHANGES.name)
     yield from step.publish(found, lambda: changes_checks.outcomes(found, now, older, previous))

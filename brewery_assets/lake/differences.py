@@ -1,10 +1,29 @@
-"""How the files that are there differ from those of a manifest."""
+"""How the files that are there differ from those of a manifest, or those of two manifests."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from brewery_assets.lake.storage import StoredFile
 
 SHOWN = 3
+
+
+def changed_folders(now: Sequence[StoredFile], before: Sequence[StoredFile]) -> list[str]:
+    """The folders whose files do not have the same content in two snapshots, sorted.
+
+    What has no checksum is taken as changed.
+    """
+    one, other = _contents(now), _contents(before)
+    return sorted(
+        folder for folder in {*one, *other} if None in one[folder] or one[folder] != other[folder]
+    )
+
+
+def _contents(files: Sequence[StoredFile]) -> defaultdict[str, set[str | None]]:
+    found: defaultdict[str, set[str | None]] = defaultdict(set)
+    for file in files:
+        found[file.path.rpartition("/")[0]].add(file.checksum)
+    return found
 
 
 def difference(

@@ -1,7 +1,7 @@
 """What a layer's table is: its schema, written out, and what people are shown of it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Table:
         name: of its asset and of its folder.
         schema: every column, partitions last; each has a comment.
         partition_by: the columns that are folders; there is one file in each.
-        sort_by: the columns by which the one file of a table without partitions is sorted.
+        sort_by: the columns by which each file is sorted; so the same rows are the same bytes.
         lineage: for each column, the (asset, column) pairs that it comes from.
         preview: counts the rows and shows some, in as few passes as can be.
     """
@@ -62,11 +62,16 @@ class Table:
 
     def files_of(self, rows: DataFrame) -> DataFrame:
         """The rows, distributed as the files are to be."""
-        if self.partition_by:
-            return rows.repartition(*self.partition_by)
-        if self.sort_by:  # not orderBy().coalesce(1): on Sail that is several files in no order
-            return rows.repartition(1).sortWithinPartitions(*self.sort_by)
-        return rows
+        # Not orderBy().coalesce(1): on Sail that is several files in no order.
+        files = rows.repartition(*self.partition_by or (1,))
+        if self.sort_by:
+            return files.sortWithinPartitions(*self.partition_by, *self.sort_by)
+        return files
+
+    def rows_in(self, rows: DataFrame, folders: Iterable[str]) -> DataFrame:
+        """The rows of some partitions, such as `country=italy/state=rome`."""
+        parts = [F.concat(F.lit(f"{name}="), F.col(name)) for name in self.partition_by]
+        return rows.where(F.concat_ws("/", *parts).isin(*folders))
 
     def schema_of(self, columns: Mapping[str, str]) -> StructType:
         """Of a snapshot with the given columns, the part that an older version wrote like today's.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import reduce
 from operator import or_
 
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, StructType
 
@@ -36,16 +36,18 @@ TINY = 0.001  # below it engines write 1.2E-4 or 0.00012
 SHOWN = 20
 
 
-def changes(now: DataFrame, before: DataFrame | None) -> DataFrame:
+def no_changes(session: SparkSession) -> DataFrame:
+    """No rows."""
+    return empty(session, SCHEMA)
+
+
+def changes(now: DataFrame, before: DataFrame) -> DataFrame:
     """One row per brewery id that is new, gone or not as it was.
 
     Args:
-        now: silver.
-        before: an older silver; a column that it lacks is not compared. Without one there are no
-            changes.
+        now: silver, or those partitions of it that differ.
+        before: the same of an older silver; a column that it lacks is not compared.
     """
-    if before is None:
-        return empty(now.sparkSession, SCHEMA)
     compared = [
         name for name in now.columns if name in before.columns and name not in ("id", *SLUGS)
     ]

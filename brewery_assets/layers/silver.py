@@ -289,6 +289,7 @@ SILVER = Table(
     schema=SCHEMA,
     preview=preview,
     partition_by=("country", "state"),
+    sort_by=("id",),
     lineage={
         name: [(BRONZE, origin) for origin in _ORIGINS.get(name, [name])]
         for name in SCHEMA.fieldNames()

@@ -1,6 +1,6 @@
-"""How files differ from those of a manifest, in words."""
+"""How files differ from those of a manifest, in words; where two manifests differ."""
 
-from brewery_assets.lake.differences import difference
+from brewery_assets.lake.differences import changed_folders, difference
 from brewery_assets.lake.storage import StoredFile
 
 FILES = [StoredFile("a", 1, "etag:1"), StoredFile("b", 2, "sha256:2"), StoredFile("c", 3)]
@@ -30,3 +30,23 @@ def test_the_etags_of_a_copied_lake_are_not_compared_and_other_checksums_are() -
     assert difference(FILES, found, etags=False) is None
     changed = [FILES[0], StoredFile("b", 2, "sha256:9"), FILES[2]]
     assert difference(FILES, changed, etags=False) == "b has another content"
+
+
+def test_a_folder_is_changed_if_the_content_of_its_files_is_whatever_they_are_called() -> None:
+    before = [
+        StoredFile("same/a.parquet", 1, "sha256:1"),
+        StoredFile("other/a.parquet", 1, "sha256:2"),
+        StoredFile("gone/a.parquet", 1, "sha256:3"),
+        StoredFile("unknown/a.parquet", 1),
+        StoredFile("more/a.parquet", 1, "sha256:4"),
+    ]
+    now = [
+        StoredFile("same/b.parquet", 1, "sha256:1"),
+        StoredFile("other/a.parquet", 1, "sha256:9"),
+        StoredFile("new/a.parquet", 1, "sha256:3"),
+        StoredFile("unknown/a.parquet", 1),
+        StoredFile("more/a.parquet", 1, "sha256:4"),
+        StoredFile("more/b.parquet", 1, "sha256:5"),
+    ]
+    assert changed_folders(now, before) == ["gone", "more", "new", "other", "unknown"]
+    assert changed_folders(before[:1], before[:1]) == changed_folders([], []) == []

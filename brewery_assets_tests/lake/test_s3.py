@@ -642,6 +642,23 @@ def test_no_secret_reaches_a_log_an_event_or_a_file(
         assert hidden.encode() not in kept
 
 
+@pytest.mark.slow("runs the real data on S3")
+def test_a_second_run_asks_s3_for_little(
+    pipeline_on_s3: Pipeline, s3: S3Server, real_rows: list[Row]
+) -> None:
+    pipeline_on_s3.api.rows[:] = real_rows
+    pipeline_on_s3.run()
+    changed = real_rows[0] | {"phone": "1"}
+    pipeline_on_s3.api.rows[0] = changed
+    before = s3.requests()
+    pipeline_on_s3.run()
+    asked = s3.requests() - before
+    assert pipeline_on_s3.newest("gold_brewery_changes").rows == 1
+    assert 200 < asked["GET"] <= 400
+    assert 200 < asked["PUT"] <= 240
+    assert asked["LIST"] <= 50
+
+
 @IN_PROCESSES
 def test_boto3_is_not_imported_for_a_lake_in_a_folder(pipeline: Pipeline, tmp_path: Path) -> None:
     checkout = Checkout(

@@ -62,6 +62,26 @@ def test_a_source_that_stays_the_same_has_no_changes(pipeline: Pipeline) -> None
     assert pipeline.newest(CHANGES).compared_with == {"silver_breweries": first}
 
 
+@pytest.mark.usefixtures("published")
+def test_the_same_rows_in_another_order_are_the_same_files_and_are_not_read_again(
+    pipeline: Pipeline,
+) -> None:
+    def contents() -> dict[str, str | None]:
+        files = pipeline.newest("silver_breweries").files
+        return {file.path.rpartition("/")[0]: file.checksum for file in files}
+
+    before = contents()
+    pipeline.api.rows.reverse()
+    pipeline.run()
+    assert contents() == before
+    assert pipeline.rows(CHANGES) == []
+    today(pipeline, now=[OREGON | {"phone": "1"}])
+    pipeline.run()
+    changed = {folder for folder, checksum in contents().items() if checksum != before[folder]}
+    assert changed == {"country=united_states/state=oregon"}
+    assert set(found(pipeline)) == {OREGON["id"]}
+
+
 def test_breweries_that_come_go_or_change_are_listed_with_old_and_new_values(
     pipeline: Pipeline,
 ) -> None:
