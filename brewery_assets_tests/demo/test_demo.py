@@ -347,7 +347,7 @@ def test_dripping_bodies_come_a_byte_every_fifth_of_a_second(api: DemoApi, get: 
 def test_the_server_stops_at_once_with_requests_open_and_leaves_no_thread() -> None:
     before = {*threading.enumerate()}
     with ThreadPoolExecutor(4) as pool:
-        with DemoApi(load()[:50], faults=Faults(hanging=0.5, dripping=1.0)) as api:
+        with DemoApi(load()[:800], faults=Faults(hanging=0.5, dripping=1.0)) as api:
             calls = [pool.submit(requests.get, f"{api.url}/{PAGE}{n}") for n in range(1, 5)]
             wait_until(lambda: len(api.requests) == 4)
             stopping = time.monotonic()
