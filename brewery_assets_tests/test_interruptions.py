@@ -84,9 +84,9 @@ def test_a_run_that_is_told_to_stop_ends_with_its_engine(
     process = start(checkout, pipeline, appears(Path(pipeline.uri) / "silver_breweries"))
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(number)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=90)
     assert process.returncode != 0, said
-    assert not psutil.wait_procs(family, timeout=5)[1]
+    assert not psutil.wait_procs(family, timeout=30)[1]
     assert pipeline.newest("silver_breweries") == before
 
 

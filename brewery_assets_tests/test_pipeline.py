@@ -170,10 +170,10 @@ def test_a_source_that_misbehaves_fails_the_run_and_changes_nothing(
 ) -> None:
     before = {layer: pipeline.newest(layer) for layer in LAYERS}
     pipeline.api.faults = faults
-    pipeline.source["patience"] = 1.5
+    pipeline.source["patience"] = 10.0
     started = time.monotonic()
     message = failure_of(pipeline.run(fails=True))
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     assert cause in message
     assert pipeline.api.url in message
     for layer in LAYERS:
