@@ -18,7 +18,7 @@ from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.manifest import Manifest, folder_of
 from brewery_assets.lake.tables import Table
 from brewery_assets.layers.gold import GOLD, counts
-from brewery_assets.layers.silver import REJECTED, SILVER, refine, spellings
+from brewery_assets.layers.silver import REJECTED, SILVER, parse, refine
 from brewery_assets.settings import Settings
 
 BRONZE_MANIFEST = Manifest(
@@ -49,7 +49,7 @@ def _layers(run: Any, snapshot: str) -> Iterator[str]:
         return held
 
     bronze = run.json_lines_snapshots.read(BRONZE_MANIFEST)
-    refined = refine(bronze, spellings(bronze).collect())
+    refined = refine(run.spark.hold(parse(bronze)))
     silver = write(SILVER, refined.breweries)
     yield SILVER.name
     write(REJECTED, refined.rejected)

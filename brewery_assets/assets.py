@@ -15,7 +15,7 @@ from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.layers.bronze import BRONZE, FIELDS, preview
 from brewery_assets.layers.changes import CHANGES, changes, no_changes
 from brewery_assets.layers.gold import FRESH, GOLD, counts
-from brewery_assets.layers.silver import REJECTED, SILVER, refine, spellings
+from brewery_assets.layers.silver import REJECTED, SILVER, parse, refine
 from brewery_assets.layers.suspects.table import SUSPECTS, breweries_of, frame, suspicions
 from brewery_assets.source.client import OpenBreweryDB
 from brewery_assets.step import RESOURCES, Results, Step, check_specs
@@ -87,9 +87,7 @@ def silver_and_rejected_breweries(
     """Every line of bronze, as a brewery or as a rejected line."""
     step = Step(context)
     bronze = step.lake.reading(BRONZE)
-    refined = refine(
-        bronze_breweries, step.lake.through_outages(spellings(bronze_breweries).collect)
-    )
+    refined = step.computed(SILVER.name, lambda: refine(step.spark.hold(parse(bronze_breweries))))
     rejected = step.hold(REJECTED, lambda: refined.rejected, [bronze])
     silver = step.hold(SILVER, lambda: refined.breweries, [bronze])
     yield from step.publish(
@@ -123,7 +121,7 @@ def suspect_breweries(context: dg.AssetExecutionContext, silver_breweries: DataF
     silver = step.lake.reading(SILVER.name)
     bronze = step.lake.verified(step.lake.manifest(BRONZE, silver.made_from[BRONZE]))
     lines = context.resources.json_lines_snapshots.read(bronze)
-    breweries = step.lake.through_outages(lambda: breweries_of(silver_breweries, lines))
+    breweries = step.computed(SUSPECTS.name, lambda: breweries_of(silver_breweries, lines))
     found = frame(silver_breweries, suspicions(breweries))
     suspects = step.hold(SUSPECTS, lambda: found, [silver, bronze])
     previous = step.lake.previous(SUSPECTS.name)
@@ -178,6 +176,6 @@ def gold_brewery_changes(context: dg.AssetExecutionContext, silver_breweries: Da
         before = SILVER.rows_in(step.tables.read(older), folders)
         return changes(SILVER.rows_in(silver_breweries, folders), before)
 
-    found = step.hold(CHANGES, differences, [now], older)
+    found = step.hold(CHANGES, differences, [now], [older] if older else [])
     previous = step.lake.previous(CHANGES.name)
     yield from step.publish(found, lambda: changes_checks.outcomes(found, now, older, previous))

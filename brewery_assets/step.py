@@ -1,6 +1,6 @@
 """One step of a layer: its rows are computed once, checked, and published if no rule blocks."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import dagster as dg
@@ -14,6 +14,7 @@ from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.io_managers import Candidate, ParquetSnapshots, SnapshotIOManager
 from brewery_assets.lake.lake import Lake, LakeError
 from brewery_assets.lake.manifest import Manifest
+from brewery_assets.lake.storage import Result
 from brewery_assets.lake.tables import Table
 from brewery_assets.presentation import markdown_text
 
@@ -39,39 +40,54 @@ class Step:
         self.limits: Limits = context.resources.limits
 
     @property
+    def spark(self) -> Spark:
+        """The engine of this run."""
+        spark: Spark = self.context.resources.spark
+        return spark
+
+    @property
     def tables(self) -> ParquetSnapshots:
         """The IO manager that reads tables."""
         tables: ParquetSnapshots = self.context.resources.parquet_snapshots
         return tables
 
+    def computed(self, layer: str, work: Callable[[], Result]) -> Result:
+        """What the engine's work returns; it is done again if S3 was away meanwhile.
+
+        Raises:
+            LakeError: the engine failed, or the disk is full.
+        """
+        try:
+            with self.lake.full_disk_explained():
+                return self.lake.through_outages(work)
+        except PySparkException as error:  # the engine's own words do not always say where
+            raise LakeError(f"{layer} could not be computed: {error}") from error
+
     def hold(
         self,
         table: Table,
         rows: Callable[[], DataFrame],
-        made_from: list[Manifest],
-        compared_with: Manifest | None = None,
+        made_from: Sequence[Manifest],
+        compared_with: Sequence[Manifest] = (),
     ) -> Candidate:
         """The rows, computed once and held by the engine.
 
         Args:
             table: that they belong to.
-            rows: gives them; it is called again if S3 was away meanwhile.
+            rows: gives them.
             made_from: the snapshots that they are computed from.
-            compared_with: the older snapshot that they are compared with.
+            compared_with: the older snapshots that they are compared with.
         """
-        spark: Spark = self.context.resources.spark
 
         def held() -> Candidate:
-            frame = spark.hold(rows().select(*table.columns))
+            frame = self.spark.hold(rows().select(*table.columns))
             preview = table.preview(frame)
             return Candidate(
                 table.name,
                 frame,
                 preview.rows,
                 made_from={origin.layer: origin.snapshot for origin in made_from},
-                compared_with={compared_with.layer: compared_with.snapshot}
-                if compared_with
-                else {},
+                compared_with={older.layer: older.snapshot for older in compared_with},
                 shown={
                     "dagster/column_schema": table.column_schema(),
                     "dagster/column_lineage": table.column_lineage(),
@@ -79,11 +95,7 @@ class Step:
                 },
             )
 
-        try:
-            with self.lake.full_disk_explained():
-                return self.lake.through_outages(held)
-        except PySparkException as error:  # the engine's own words do not always say where
-            raise LakeError(f"{table.name} could not be computed: {error}") from error
+        return self.computed(table.name, held)
 
     def publish(
         self,
@@ -107,7 +119,7 @@ class Step:
             dg.Failure: a blocking rule failed. Nothing is published.
         """
         layer, rules = candidate.layer, RULES[candidate.layer]
-        outcomes = self.lake.through_outages(check)
+        outcomes = self.computed(layer, check)
         failed = {n for n, rule in rules.items() if rule.blocking and not outcomes[n].passed}
         accepted = failed & set(self.limits.accept_checks)
         for name in accepted:

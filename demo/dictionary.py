@@ -17,16 +17,7 @@ from brewery_assets.lake.tables import Table, small
 from brewery_assets.layers.bronze import FIELDS
 from brewery_assets.layers.changes import CHANGES
 from brewery_assets.layers.gold import GOLD, counts
-from brewery_assets.layers.places import Spelling, conform
-from brewery_assets.layers.silver import (
-    REJECTED,
-    SILVER,
-    breweries,
-    parse,
-    places_frame,
-    rejected,
-    spellings,
-)
+from brewery_assets.layers.silver import REJECTED, SILVER, parse, refine
 from brewery_assets.layers.suspects.table import SUSPECTS, breweries_of, frame, suspicions
 from brewery_assets.source.profile import profile_of
 from brewery_assets.source.records import split_page
@@ -85,14 +76,12 @@ def _nulls(spark: Spark, lines: Sequence[str]) -> Iterator[tuple[str, dict[str, 
     yield "bronze_breweries", {name: kinds["null"] / len(lines) for name, kinds in fields.items()}
     session = spark.spark_session
     bronze = small(session, [{"line": line} for line in lines], REJECTED.schema).select("line")
-    parsed = parse(bronze)
-    found = spellings(bronze).collect()
-    places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
-    silver = breweries(parsed, places_frame(session, places))
+    refined = refine(spark.hold(parse(bronze)))
+    silver = spark.hold(refined.breweries)
     suspects = frame(silver, suspicions(breweries_of(silver, bronze)))
     for table, rows in (
         (SILVER, silver),
-        (REJECTED, rejected(parsed)),
+        (REJECTED, refined.rejected),
         (SUSPECTS, suspects),
         (GOLD, counts(silver)),
     ):

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 
-from brewery_assets.lake.tables import Preview, Table, column, empty, markdown, small, text
+from brewery_assets.lake.tables import Preview, Table, column, markdown, small, text
 from brewery_assets.layers.bronze import BRONZE
 from brewery_assets.layers.places import Place, Spelling, conform
 
@@ -84,7 +84,9 @@ def degrees(value: Column, limit: int) -> Column:
 
 
 def parse(lines: DataFrame, names: Sequence[str] = SERVED_TEXT + SERVED_NUMBERS) -> DataFrame:
-    """Lines with the named fields beside them as text, trimmed; all null for a broken line.
+    """The named fields of each line as text, trimmed; all null for a broken line.
+
+    The line itself stands beside them if it is no brewery, and is null otherwise.
 
     A field that is blank or missing has the value of its older name, if there is one.
     """
@@ -94,12 +96,14 @@ def parse(lines: DataFrame, names: Sequence[str] = SERVED_TEXT + SERVED_NUMBERS)
     fields = [field for each in served_as.values() for field in each]
     schema = StructType([StructField(field, StringType()) for field in fields])
     served = lines.select("line", F.from_json("line", schema).alias("served"))
+    values = {
+        name: F.coalesce(*(blank_to_null(_field(field)) for field in fields))
+        for name, fields in served_as.items()
+    }
+    no_brewery = values["id"].isNull() | values["name"].isNull()
     return served.select(
-        "line",
-        *(
-            F.coalesce(*(blank_to_null(_field(field)) for field in fields)).alias(name)
-            for name, fields in served_as.items()
-        ),
+        *(value.alias(name) for name, value in values.items()),
+        F.when(no_brewery, F.col("line")).alias("line"),
     )
 
 
@@ -132,7 +136,7 @@ def refusal() -> Column:
 
 def rejected(parsed: DataFrame) -> DataFrame:
     """One row per line that silver refuses: `line`, `reason`."""
-    return parsed.select("line", refusal().alias("reason")).where(F.col("reason").isNotNull())
+    return parsed.where(~is_brewery()).select("line", refusal().alias("reason"))
 
 
 def coordinates() -> dict[str, Column]:
@@ -148,24 +152,18 @@ def is_no_pair() -> Column:
     return is_brewery() & served & coordinates()["longitude"].isNull()
 
 
-def spellings(lines: DataFrame) -> DataFrame:
+def spellings(parsed: DataFrame) -> DataFrame:
     """One row per (country, state_province) as spelled.
 
-    Beside it `records`, how many of them are `refused` and have `no_pair` of coordinates, and the
-    first ids of the latter, `no_pair_ids`.
+    Beside it `records`, how many of them have `no_pair` of coordinates, and the first ids of the
+    latter, `no_pair_ids`.
     """
-    names = ("id", "name", "country", "state_province", *SERVED_NUMBERS)
-    return (
-        parse(lines, names)  # fewer fields, less time
-        .groupBy("country", "state_province")
-        .agg(
-            F.count(F.lit(1)).alias("records"),
-            F.count_if(~is_brewery()).alias("refused"),
-            F.count_if(is_no_pair()).alias("no_pair"),
-            F.slice(
-                F.sort_array(F.collect_list(F.when(is_no_pair(), F.col("id")))), 1, EXAMPLES
-            ).alias("no_pair_ids"),
-        )
+    return parsed.groupBy("country", "state_province").agg(
+        F.count(F.lit(1)).alias("records"),
+        F.count_if(is_no_pair()).alias("no_pair"),
+        F.slice(F.sort_array(F.collect_list(F.when(is_no_pair(), F.col("id")))), 1, EXAMPLES).alias(
+            "no_pair_ids"
+        ),
     )
 
 
@@ -176,13 +174,11 @@ def breweries(parsed: DataFrame, places: DataFrame) -> DataFrame:
         parsed: as `parse` gives it.
         places: as `places_frame` gives it.
     """
-    # A rejected line has a null join key, so the inner join drops it. A filter would be plainer,
-    # but engines push it below the parsing and then parse each line twice.
-    served = parsed.withColumns(
+    served = parsed.where(is_brewery()).withColumns(
         {
             "brewery_type": F.lower("brewery_type"),
             **coordinates(),
-            "country_spelling": F.when(is_brewery(), F.coalesce("country", F.lit(""))),
+            "country_spelling": F.coalesce("country", F.lit("")),
             "state_spelling": F.coalesce("state_province", F.lit("")),
         }
     )
@@ -207,21 +203,18 @@ class Refined(NamedTuple):
     without_a_pair_ids: list[str]
 
 
-def refine(bronze: DataFrame, found: Sequence[Row]) -> Refined:
+def refine(parsed: DataFrame) -> Refined:
     """The lines of bronze as silver.
 
     Args:
-        bronze: its lines.
-        found: the rows of `spellings`.
+        parsed: as `parse` gives it, and held: it is read several times.
     """
-    parsed, session = parse(bronze), bronze.sparkSession
+    found = spellings(parsed).collect()
     places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
-    # Otherwise the lines would be parsed once more to find that none is rejected.
-    any_refused = any(row.refused for row in found)
     ids = sorted(each for row in found for each in row.no_pair_ids or [])
     return Refined(
-        breweries(parsed, places_frame(session, places)),
-        rejected(parsed) if any_refused else empty(session, REJECTED_SCHEMA),
+        breweries(parsed, places_frame(parsed.sparkSession, places)),
+        rejected(parsed),
         sum(row.no_pair for row in found),
         ids[:EXAMPLES],
     )

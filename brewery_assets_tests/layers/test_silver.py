@@ -14,8 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.io_managers import BRONZE_SCHEMA
 from brewery_assets.lake.tables import small
-from brewery_assets.layers.places import Spelling, conform
-from brewery_assets.layers.silver import SCHEMA, breweries, parse, places_frame, rejected, spellings
+from brewery_assets.layers import silver as layer
 from brewery_assets_tests import scenario
 from brewery_assets_tests.conftest import Pipeline
 from demo.data import Row
@@ -38,12 +37,10 @@ def refine(session: SparkSession, *rows: Any) -> tuple[list[dict[str, Any]], lis
     """Silver's rows and the rejected ones; a row is an object, or the text of a line."""
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     frame = lines_frame(session, lines)
-    parsed = parse(frame)
-    found = [Spelling(r.country, r.state_province, r.records) for r in spellings(frame).collect()]
-    silver = breweries(parsed, places_frame(session, conform(found)))
+    found = layer.refine(layer.parse(frame))
     return (
-        [row.asDict() for row in silver.collect()],
-        [row.asDict() for row in rejected(parsed).collect()],
+        [row.asDict() for row in found.breweries.collect()],
+        [row.asDict() for row in found.rejected.collect()],
     )
 
 
@@ -56,7 +53,7 @@ def refined(session: SparkSession, row: Any) -> dict[str, Any]:
 
 def test_a_clean_row_is_kept_as_served(session: SparkSession) -> None:
     row = refined(session, scenario.MASSACHUSETTS)
-    assert list(row) == SCHEMA.fieldNames()
+    assert list(row) == layer.SCHEMA.fieldNames()
     served = {name: scenario.MASSACHUSETTS[name] for name in row if name in scenario.MASSACHUSETTS}
     served |= {"country": "united_states", "state": "massachusetts"}
     assert row == served | {"country_name": "United States", "state_name": "Massachusetts"}
