@@ -73,7 +73,7 @@ class Bench:
 
     @contextmanager
     def demo(self) -> Iterator[str]:
-        """The demo API in a process of its own: its address."""
+        """The demo API in a separate process: its address."""
         module = ("demo", "--port", "0", "--requests-per-minute", "0")
         with self._started(module, {}, subprocess.PIPE, None) as process:
             said = process.stdout.readline().decode() if process.stdout else ""
@@ -89,7 +89,7 @@ class Bench:
         stdout: int | IO[bytes],
         stderr: IO[bytes] | None,
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A process in a session of its own: Ctrl-C comes here only, and this ends it."""
+        """A process in a separate session: Ctrl-C comes here only, and this ends it."""
         process = subprocess.Popen(  # noqa: S603  # this repository's own modules
             [sys.executable, "-m", *module],
             cwd=self.folder,

@@ -18,7 +18,7 @@ PATIENCE: dict[str, Any] = {
     "read_timeout": 10,
     "retries": {"mode": "standard", "total_max_attempts": 6},
 }
-ANY_REGION = "us-east-1"  # what S3-compatible stores take when nobody names a region
+ANY_REGION = "us-east-1"  # S3-compatible stores take it when no region is set
 
 
 class Aws(dg.Config):
@@ -68,7 +68,7 @@ class Aws(dg.Config):
 
 
 def region_of(client: Any) -> str | None:
-    """The region of a client; None when nobody said one."""
+    """The region of a client; None when none is set."""
     region: str | None = client.meta.region_name
     return None if region == "aws-global" else region
 

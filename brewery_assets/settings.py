@@ -93,7 +93,7 @@ def _time_zone(value: str) -> str:
 def _alert_urls(value: str) -> str:
     if not value:
         return value
-    import apprise  # for whoever wants alerts
+    import apprise  # only if alerts are set
 
     for number, url in enumerate(value.split(), start=1):
         if apprise.Apprise.instantiate(url) is None:
@@ -165,7 +165,7 @@ class Settings(BaseSettings):
 
     @property
     def lake_on_s3(self) -> bool:
-        """Whether the lake lies in a bucket."""
+        """Whether the lake is in a bucket."""
         return self.lake_uri.startswith("s3://")
 
     @model_validator(mode="after")

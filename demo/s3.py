@@ -51,7 +51,7 @@ _counted = itertools.count(100 * os.getpid())
 
 
 class S3Server:
-    """SeaweedFS in a process of its own, with two users: an owner, and one who may only read."""
+    """SeaweedFS in a separate process, with two users: an owner, and one who may only read."""
 
     def __init__(self, *buckets: str, port: int = 0) -> None:
         self._buckets = buckets

@@ -58,7 +58,7 @@ class DemoApi:
 
     @property
     def faults(self) -> Faults:
-        """The faults in force; assigning them starts their counters and chances anew."""
+        """The faults in force; assigning them resets their counters and chances."""
         faults: Faults = self._app.state.source.faults
         return faults
 

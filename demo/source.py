@@ -13,7 +13,7 @@ STRAYS: tuple[object, ...] = (None, 42, "text", [])
 
 
 class Source:
-    """Serves `rows` as they are at each request; whoever holds the list may change it."""
+    """Serves `rows` as they are at each request; the holder of the list may change it."""
 
     def __init__(self, rows: list[Row], faults: Faults) -> None:
         self.rows = rows
@@ -22,7 +22,7 @@ class Source:
 
     @property
     def faults(self) -> Faults:
-        """The faults in force; assigning them starts their counters and chances anew."""
+        """The faults in force; assigning them resets their counters and chances."""
         return self._faults
 
     @faults.setter

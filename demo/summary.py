@@ -1,4 +1,4 @@
-"""What lies in a lake, for a person at a terminal."""
+"""What a lake has, for a person at a terminal."""
 
 import os
 import textwrap

@@ -25,20 +25,20 @@ KINDS = {  # Apprise's word for each, which becomes a colour or a symbol where t
 
 
 class Alert(NamedTuple):
-    """A message to whoever is on call.
+    """A message to the person on call.
 
     Attributes:
         kind: one of KINDS.
         title: what happened, in a line.
         facts: names and values, in order.
         checks: that failed: their name, and their numbers in words.
-        link: to where more is to be seen; None when nobody said where the UI is.
+        link: to the run or asset in the UI; None when the address of the UI is not set.
     """
 
     kind: str
     title: str
     facts: dict[str, str]
-    checks: dict[str, str] = {}  # noqa: RUF012  # nobody changes it
+    checks: dict[str, str] = {}  # noqa: RUF012  # never changed
     link: str | None = None
 
     def text(self) -> str:
@@ -74,7 +74,7 @@ class Target:
 
     @property
     def key(self) -> str:
-        """Tells it from the others, and nobody its secrets."""
+        """Identifies the address without its secrets."""
         return hashlib.sha256(self._url.encode()).hexdigest()[:8]
 
     @property

@@ -54,10 +54,10 @@ def daily_pipeline(cron: str, time_zone: str) -> dg.ScheduleDefinition:
 @dg.sensor(
     job=publish_report,
     minimum_interval_seconds=EVERY,
-    description="Publishes the report of new counts, whoever made them, once they are published.",
+    description="Publishes the report when new counts are published.",
 )
 def gold_updated(context: dg.SensorEvaluationContext, lake: Lake) -> dg.RunRequest | dg.SkipReason:
-    """Publishes the report of a new gold_brewery_counts, whoever made it.
+    """Publishes the report of a new gold_brewery_counts.
 
     It looks at what is published. An asset sensor would fire in the middle of the run, before the
     suspicions that the report shows, and not for a run under another DAGSTER_HOME.
@@ -81,7 +81,7 @@ def gold_updated(context: dg.SensorEvaluationContext, lake: Lake) -> dg.RunReque
 def alerts_sensor(
     context: dg.SensorEvaluationContext, lake: Lake, alerts: Alerts
 ) -> dg.SensorResult | dg.SkipReason:
-    """Sends what whoever is on call has to know to every address in ALERT_URLS."""
+    """Sends failures, warnings and recoveries to every address in ALERT_URLS."""
     if not alerts.targets():
         return dg.SkipReason("ALERT_URLS is not set")
     gold = None

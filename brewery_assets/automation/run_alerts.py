@@ -22,8 +22,8 @@ NOT_NUMBERS = ("snapshot", "path")
 def alert_of(record: dg.RunRecord, instance: dg.DagsterInstance, alerts: Alerts) -> Alert | None:
     """The alert about a run that is over; None when nobody needs to know.
 
-    A failure that Dagster itself tries again is not told, nor is a success without warnings that
-    follows another success.
+    A failure that Dagster itself tries again needs no alert. Nor does a success without warnings
+    that follows another success.
     """
     run = record.dagster_run
     facts = {"Job": job_of(run), "Ended": _time(record.end_time), "Run": run.run_id}

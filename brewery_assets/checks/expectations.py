@@ -82,7 +82,7 @@ def validated(silver: DataFrame, snapshot: str) -> Iterator[tuple[list[Verdict],
     with tempfile.TemporaryDirectory() as folder:
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
-        context.delete_data_docs_site("local_site")  # lies in a folder that nobody deletes
+        context.delete_data_docs_site("local_site")  # its folder would stay
         context.add_data_docs_site(SILVER.name, _site(folder))
         asset = context.data_sources.add_spark("lake").add_dataframe_asset(SILVER.name)
         checkpoint = context.checkpoints.add(

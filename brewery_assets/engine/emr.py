@@ -42,7 +42,7 @@ class EmrServerless:
     """One session of an application that exists; what it costs is in docs/aws.md.
 
     Args:
-        log: told of the session's states, if there is one.
+        log: for the session's states; None for no log.
         called_off: set when the run ends while the session is still starting.
     """
 

@@ -53,7 +53,7 @@ class Engine(Protocol):
         """SettingsError, at once, for what could only fail later."""
 
     def start(self) -> SparkSession:
-        """A session of its own."""
+        """A new session."""
 
     def hold(self, frame: DataFrame) -> DataFrame:
         """The frame for several actions: it is computed once, and held until the engine stops."""

@@ -45,7 +45,7 @@ def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
     try:
         within(ANSWERING, lambda: session.version)
     except BaseException as error:
-        session.release_session_on_close = False  # nobody there to be asked
+        session.release_session_on_close = False  # the server is gone
         session.stop()
         if isinstance(error, TookTooLong):
             raise NoAnswerError(f"no answer within {ANSWERING:.0f} seconds") from None

@@ -42,7 +42,7 @@ class Spark(LazyPySparkResource):
         description="local[*], sc://host:15002, or nothing for Sail inside the run's process.",
     )
     emr: Emr | None = Field(default=None, description="In place of remote: Amazon EMR Serverless.")
-    s3: Aws | None = Field(default=None, description="Where S3 is, if the lake lies there.")
+    s3: Aws | None = Field(default=None, description="Where S3 is, if the lake is on S3.")
     _engine: Engine | None = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
     _log: Any = PrivateAttr(default=None)
@@ -63,7 +63,7 @@ class Spark(LazyPySparkResource):
                 try:
                     self._ensure()
                 except Exception as error:
-                    self._failure = error  # for whoever needs the session
+                    self._failure = error  # raised where the session is needed
 
         threading.Thread(target=start, name="spark", daemon=True).start()
 
@@ -75,7 +75,7 @@ class Spark(LazyPySparkResource):
         return engine.hold(frame)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Stops the engine, whatever happened."""
+        """Stops the engine, also after a failure."""
         self.stop()
 
     def stop(self) -> None:

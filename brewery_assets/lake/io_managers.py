@@ -198,7 +198,7 @@ def parquet_snapshots(*tables: Table) -> dg.IOManagerDefinition:
     @dg.io_manager(required_resource_keys={"lake", "spark"}, config_schema=READ_SNAPSHOT)
     def parquet_snapshots(context: dg.InitResourceContext) -> ParquetSnapshots:
         resources = context.resources
-        if not is_over(context):  # whatever this run does, it does with the engine
+        if not is_over(context):  # every run needs the engine
             resources.spark.start_soon()
         read_snapshot = context.resource_config.get("read_snapshot")
         return ParquetSnapshots(resources.lake, resources.spark, read_snapshot, tables)

@@ -89,7 +89,7 @@ class Lake(dg.ConfigurableResource[None]):
         return self._storage
 
     def layers(self) -> list[str]:
-        """The names of the layers, and of whatever other folders lie in the lake."""
+        """The names of the layers, and of other folders in the lake."""
         return self.storage.folders("")
 
     def snapshots(self, layer: str) -> list[str]:
@@ -98,7 +98,7 @@ class Lake(dg.ConfigurableResource[None]):
         A run lists a layer once. It does not see what other runs publish meanwhile.
 
         Raises:
-            LakeError: a file lies where the layer's folder should be.
+            LakeError: a file is where the layer's folder should be.
         """
         if layer in self._listed:
             return self._listed[layer]
@@ -203,7 +203,7 @@ class Lake(dg.ConfigurableResource[None]):
             dg.get_dagster_logger().warning(f"left out: {error}")
 
     def _parsed(self, layer: str, snapshot: str, content: bytes) -> Manifest:
-        """The manifest in a file, if it is that of the place where the file lies."""
+        """The manifest in a file, if it belongs to the folder where the file is."""
         folder = folder_of(layer, snapshot)
         try:
             manifest = Manifest.model_validate_json(content)
@@ -295,7 +295,7 @@ class Lake(dg.ConfigurableResource[None]):
 
     @property
     def name(self) -> str:
-        """Of all snapshots of this run: later than all others, whatever the clock says."""
+        """Of all snapshots of this run: later than all others, even if the clock is late."""
         if self._name is None:
             if self._run_id is None or self._run_started is None:
                 raise LakeError("only a Dagster run writes to the lake")

@@ -18,7 +18,7 @@ class Manifest(BaseModel, frozen=True):
     Attributes:
         snapshot: its name: UTC time of the run's start and eight characters of the run's id.
         layer: the asset's name.
-        lake: the address of the lake in which it was written; a copy lies elsewhere.
+        lake: the address of the lake in which it was written; a copy has another one.
         run_id: the Dagster run that wrote it.
         created_at: when it was published, UTC.
         rows: records in it.
@@ -70,7 +70,7 @@ def why_damaged(error: ValidationError) -> str:
 
 
 def folder_of(layer: str, snapshot: str) -> str:
-    """Where a snapshot lies, relative to the lake."""
+    """The folder of a snapshot, relative to the lake."""
     return f"{layer}/snapshot={snapshot}"
 
 

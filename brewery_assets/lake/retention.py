@@ -47,7 +47,7 @@ def no_longer_kept(lake: Snapshots, layer: str, keep: int, now: datetime) -> lis
 def old_drafts(lake: Snapshots, layer: str, now: datetime) -> list[str]:
     """The drafts of a layer that are older than a day.
 
-    A draft whose name lies in the future is as old as its newest file. It is in any case older
+    A draft whose name is in the future is as old as its newest file. It is in any case older
     than what was published under a later name.
     """
     if all(now - DRAFTS_KEPT < time_of(name) <= now for name in lake.snapshots(layer)):

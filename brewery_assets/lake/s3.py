@@ -60,7 +60,7 @@ class ConflictError(S3Error):
 
 
 class AwayError(S3Error):
-    """Nobody answers, or S3 is not able to."""
+    """S3 cannot be reached, or cannot answer now."""
 
 
 class Bucket:
@@ -77,7 +77,7 @@ class Bucket:
         self.bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self.prefix = f"{prefix.strip('/')}/".lstrip("/")
         self._outage = patience
-        self._patience = 0.0  # an address where nobody has answered yet may be a wrong one
+        self._patience = 0.0  # an address that has never answered may be wrong
         try:
             self.client = aws.client("s3")
         except (BotoCoreError, ValueError) as error:  # an unknown profile, an endpoint that is none

@@ -185,7 +185,7 @@ class Folder:
     def _sum(self, file: Path) -> str:
         """A file is read once, and again only if it is another one since."""
         found = file.stat()
-        # The time of the last change of a file's status is one that nobody can set.
+        # The time of the last change of a file's status cannot be set.
         version = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         known = self._sums.get(file)
         if known is None or known[0] != version:

@@ -74,7 +74,7 @@ def blank_to_null(value: Column) -> Column:
 
 
 def degrees(value: Column, limit: int) -> Column:
-    """A coordinate, or null for what is no decimal number from -limit to limit.
+    """A coordinate; null unless it is a decimal number from -limit to limit.
 
     The text is trimmed, as `parse` gives it. The pattern comes first because the engines' casts
     differ: Spark takes 12d, both take NaN.
@@ -91,7 +91,7 @@ def parse(lines: DataFrame, names: Sequence[str] = SERVED_TEXT + SERVED_NUMBERS)
     A field that is blank or missing has the value of its older name, if there is one.
     """
     served_as = {name: (name, *OLDER_NAMES.get(name, ())) for name in names}
-    # As text, whatever the type: the API serves coordinates as numbers or as text by version, and
+    # As text, for any type: the API serves coordinates as numbers or as text by version, and
     # the engines' JSON readers disagree on a value of another type than the schema's.
     fields = [field for each in served_as.values() for field in each]
     schema = StructType([StructField(field, StringType()) for field in fields])

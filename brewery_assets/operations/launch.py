@@ -22,7 +22,7 @@ from brewery_assets.redaction import holds_secret, redacted_text
 from brewery_assets.settings import Settings, SettingsError
 
 POLL = 0.5  # seconds
-PATIENCE = 180.0  # seconds without an answer of Dagster's storage, which may be starting anew
+PATIENCE = 180.0  # seconds without an answer of Dagster's storage, which may be restarting
 WAITING = 15.0  # seconds in the queue, after which it is said why that may be
 TOLD = {Event.STEP_START, Event.STEP_SUCCESS, Event.ASSET_CHECK_EVALUATION, Event.ENGINE_EVENT}
 FAILED = {Event.STEP_FAILURE, Event.RUN_FAILURE, Event.RUN_CANCELED}
@@ -30,7 +30,7 @@ QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
 class LostSightError(RuntimeError):
-    """What becomes of a run can no longer be told."""
+    """The outcome of a run cannot be found out any more."""
 
 
 class Follower:
@@ -54,7 +54,7 @@ class Follower:
                 run = self._tell()
             except LostSightError:
                 raise
-            except Exception as error:  # whatever a database says that is being restarted
+            except Exception as error:  # a database that restarts says many things
                 said = f"Dagster's storage does not answer: {_first_line(error)}"
                 if time.monotonic() - answered > PATIENCE:
                     raise LostSightError(said) from error
@@ -106,7 +106,7 @@ def _line(entry: dg.EventLogEntry) -> str | None:
 
 
 def config_of(job: str, settings: Settings) -> dict[str, Any]:
-    """The run's config: what whoever starts the pipeline has set counts for this run.
+    """The run's config: the settings in the environment of the command count for this run.
 
     Dagster stores and shows it. So of a URL with a secret it has only the variable's name, and the
     value is that of the code location.

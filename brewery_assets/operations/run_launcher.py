@@ -1,4 +1,4 @@
-"""Who starts runs where the code location is a service of its own, and notices that one is gone."""
+"""Starts runs where the code location is a separate service, and notices that one is gone."""
 
 import json
 from typing import Any

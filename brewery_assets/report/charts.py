@@ -14,7 +14,7 @@ from brewery_assets.report.facts import Facts, Moment
 Chart = dict[str, Any]
 Point = Mapping[str, Any]
 
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name: nobody fetches it
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, which is not fetched
 ACCENT, GONE, OTHER = "#c2740a", "#4f8fba", "#8a8a8a"  # readable on white and on black
 STATES_SHOWN = 30
 CHOSEN = {"filter": "country == '' || datum.country == country"}

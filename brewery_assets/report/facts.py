@@ -36,7 +36,7 @@ class Moment(NamedTuple):
     Attributes:
         time: in the snapshot's name, UTC.
         breweries: that it counts.
-        changes: how many were added, removed and changed until then; None when nobody knows.
+        changes: how many were added, removed and changed until then; None when it is not known.
     """
 
     time: datetime

@@ -25,7 +25,7 @@ class OpenBreweryDB(dg.ConfigurableResource[None]):
     patience: float = Field(default=900.0, description="Seconds that the whole read may take.")
 
     def read(self, log: Logger) -> Reading:
-        """Every record of the source, and what it said of itself.
+        """Every record of the source, and its own totals.
 
         Raises:
             SourceError: the URL and the cause: no usable answer within the bounds, fewer distinct

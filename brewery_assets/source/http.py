@@ -163,7 +163,7 @@ class Fetcher:
     ) -> tuple[requests.Response, bytes]:
         """One request and its answer, in a thread that is left behind when time is up.
 
-        A socket that hangs, or drips a byte at a time, cannot be told to stop; a run can.
+        A socket that hangs, or sends a byte at a time, cannot be stopped; a run can.
         """
         answer: Future[tuple[requests.Response, bytes]] = Future()
 
@@ -219,7 +219,7 @@ def _body(response: requests.Response, timeout: float, shown: str) -> bytes:
 
 
 def _drop_body_of_redirect(response: requests.Response, **_: object) -> None:
-    """requests reads the body of a redirect whole before it follows, whatever its size."""
+    """requests reads the whole body of a redirect before it follows, however large it is."""
     if response.is_redirect:
         response.close()
 

@@ -86,7 +86,7 @@ class Reading:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the content: the same for the same records, in whatever order they were served."""
+        """Of the content: the same for the same records, in any order."""
         return hashlib.sha256(self.content).hexdigest()
 
 
@@ -109,9 +109,9 @@ class Reader:
         self.began = _now()
         self.passes = 0
         self.page_size = PAGE_SIZE
-        self._begin_anew(None)
+        self._restart(None)
 
-    def _begin_anew(self, totals: Totals | None) -> None:
+    def _restart(self, totals: Totals | None) -> None:
         self.totals = totals
         self.records: dict[tuple[str, int], Record] = {}
         self.pages = 0
@@ -123,7 +123,7 @@ class Reader:
         One is enough where pages are sorted. An older API ignores `sort`: its pages overlap and
         miss rows, and what one pass did not see turns up in the next.
         """
-        self._begin_anew(self._ask_totals(may_be_missing=True))
+        self._restart(self._ask_totals(may_be_missing=True))
         if self.totals is None:
             return self._read_uncounted()
         had_too_many = False
@@ -136,7 +136,7 @@ class Reader:
                 found = "its totals changed while it was read"
                 self.log.warning(f"{self.url}: {found}; reading it anew")
                 had_too_many = False
-                self._begin_anew(after)
+                self._restart(after)
             elif self.missing == 0:
                 return self._reading(None)
             elif self.missing < 0 and had_too_many:
@@ -144,7 +144,7 @@ class Reader:
             elif self.missing < 0:
                 had_too_many = True
                 self.log.warning(f"{self.url}: {found}; reading it anew")
-                self._begin_anew(after)
+                self._restart(after)
             elif self.missing <= self.missing_allowed and (
                 len(self.records) == known or self.passes == PASSES
             ):

@@ -32,7 +32,7 @@ class Record(NamedTuple):
 def split_page(text: str) -> list[Record]:
     """The records of a page, `[{…}, …]`.
 
-    The text of each is cut out, not written anew: 1.10 stays 1.10, a doubled key stays doubled.
+    The text of each is cut out, not written again: 1.10 stays 1.10, a doubled key stays doubled.
     Only what no UTF-8 file can hold, half of a surrogate pair, becomes U+FFFD.
 
     Raises:

@@ -12,7 +12,7 @@ from brewery_assets.layers.suspects.points import Others, Point, kilometers
 from brewery_assets.layers.suspects.postcodes import Postcode, postcode_of
 from brewery_assets.layers.suspects.suspicion import POINT, Brewery, Suspicion
 
-ENOUGH = 10  # points of a country or state; with fewer, nobody can tell where it lies
+ENOUGH = 10  # points of a country or state; with fewer, its extent is not known
 FAR = 500.0  # km, to all but two of the others: a point that is not among them
 VERY_FAR = 3000.0  # km: farther than the Azores from the rest of Portugal
 FAR_FROM_POSTCODE = 40.0  # km, from its center

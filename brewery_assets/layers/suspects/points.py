@@ -1,4 +1,4 @@
-"""Points on the earth, and whether one lies among others."""
+"""Points on the earth, and whether one is among others."""
 
 from collections import Counter
 from collections.abc import Iterable

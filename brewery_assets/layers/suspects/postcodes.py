@@ -1,4 +1,4 @@
-"""The postcodes of the United States: which exist, and where each lies."""
+"""The postcodes of the United States: which exist, and where each is."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ class Postcode(NamedTuple):
 
 
 def postcode_of(brewery: Brewery) -> str | None:
-    """The first five digits of a postcode of the United States, whatever comes after them."""
+    """The first five digits of a postcode of the United States."""
     found = re.match(r"[0-9]{5}(?![0-9])", brewery.postal_code or "")
     return found[0] if found and brewery.country == "united_states" else None
 
