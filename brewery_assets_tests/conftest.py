@@ -290,6 +290,15 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 
 
 @pytest.fixture
+def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A separate server, which a test may kill."""
+    with S3Server("lake") as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
 def prefix(tmp_path: Path) -> str:
     """A prefix of its own for each test, in the bucket `lake`."""
     return f"{tmp_path.name}-{uuid.uuid4().hex[:8]}"

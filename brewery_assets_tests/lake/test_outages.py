@@ -3,7 +3,6 @@
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
@@ -22,15 +21,6 @@ from demo.data import Row
 from demo.s3 import S3Server, free_port
 
 IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
-
-
-@pytest.fixture
-def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A separate server, which a test may kill."""
-    with S3Server("lake") as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 @pytest.fixture

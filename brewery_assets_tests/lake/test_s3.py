@@ -532,15 +532,6 @@ def test_only_an_endpoint_that_is_not_awss_own_is_told_to_the_engine(
     assert settings.get("AWS_ALLOW_HTTP") == told
 
 
-@pytest.fixture
-def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A server of its own, which a test may kill."""
-    with S3Server("lake") as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        yield server
-
-
 def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess.Popen[str]:
     """A second run, in a process of its own, that has just begun to write silver."""
     checkout = checkout_of(pipeline, s3, folder)
