@@ -1,6 +1,8 @@
 """The assets: each calls its layer's functions, and checks and publishes what they give."""
 
 import time
+from collections.abc import Sequence
+from typing import TypedDict
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -20,15 +22,22 @@ from brewery_assets.layers.suspects.table import SUSPECTS, breweries_of, frame, 
 from brewery_assets.source.client import OpenBreweryDB
 from brewery_assets.step import RESOURCES, Results, Step, check_specs
 
-GROUP, OWNERS = "breweries", ["team:data-engineering"]
+
+class About(TypedDict):
+    """What all assets have in common."""
+
+    group_name: str
+    owners: Sequence[str]
+    code_version: str
+
+
+ABOUT = About(group_name="breweries", owners=["team:data-engineering"], code_version="1")
 
 
 @dg.asset(
+    **ABOUT,
     io_manager_key="json_lines_snapshots",
-    group_name=GROUP,
     kinds={"python", "json", "bronze"},
-    owners=OWNERS,
-    code_version="1",
     check_specs=check_specs(BRONZE),
     required_resource_keys={"open_brewery_db", "lake", "limits", "json_lines_snapshots"},
     metadata={
@@ -63,19 +72,15 @@ def bronze_breweries(context: dg.AssetExecutionContext) -> Results:
     outs={
         SILVER.name: dg.AssetOut(
             description="One row per brewery id, by country and state.",
+            **ABOUT,
             io_manager_key="parquet_snapshots",
-            group_name=GROUP,
             kinds={"pyspark", "parquet", "silver"},
-            owners=OWNERS,
-            code_version="1",
         ),
         REJECTED.name: dg.AssetOut(
             description="One row per line of bronze that silver refused, with the reason.",
+            **ABOUT,
             io_manager_key="parquet_snapshots",
-            group_name=GROUP,
             kinds={"pyspark", "parquet", "silver"},
-            owners=OWNERS,
-            code_version="1",
         ),
     },
     check_specs=check_specs(SILVER.name),
@@ -106,11 +111,9 @@ def silver_and_rejected_breweries(
 
 
 @dg.asset(
+    **ABOUT,
     io_manager_key="parquet_snapshots",
-    group_name=GROUP,
     kinds={"python", "parquet", "silver"},
-    owners=OWNERS,
-    code_version="1",
     deps=[BRONZE],
     check_specs=check_specs(SUSPECTS.name),
     required_resource_keys=RESOURCES | {"json_lines_snapshots"},
@@ -129,11 +132,9 @@ def suspect_breweries(context: dg.AssetExecutionContext, silver_breweries: DataF
 
 
 @dg.asset(
+    **ABOUT,
     io_manager_key="parquet_snapshots",
-    group_name=GROUP,
     kinds={"pyspark", "parquet", "gold"},
-    owners=OWNERS,
-    code_version="1",
     check_specs=check_specs(GOLD.name),
     required_resource_keys=RESOURCES,
     freshness_policy=FRESH,
@@ -154,11 +155,9 @@ def gold_brewery_counts(context: dg.AssetExecutionContext, silver_breweries: Dat
 
 
 @dg.asset(
+    **ABOUT,
     io_manager_key="parquet_snapshots",
-    group_name=GROUP,
     kinds={"pyspark", "parquet", "gold"},
-    owners=OWNERS,
-    code_version="1",
     check_specs=check_specs(CHANGES.name),
     required_resource_keys=RESOURCES,
 )

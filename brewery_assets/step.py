@@ -113,7 +113,7 @@ class Step:
             check: gives the outcome of each of the layer's rules.
             with_it: another output of the same step, which is published first.
             data_version: of the candidate; None for one that Dagster makes.
-            io_manager: keeps a draft of what is refused.
+            io_manager: stores the rows as a draft if a rule refuses them.
 
         Raises:
             dg.Failure: a blocking rule failed. Nothing is published.
@@ -139,8 +139,8 @@ class Step:
             {"name": name, "passed": outcome.passed, **outcome.numbers}
             for name, outcome in outcomes.items()
         ]
+        version = dg.DataVersion(data_version) if data_version else None
         for each in candidates:
-            version = dg.DataVersion(data_version) if data_version else None
             yield dg.MaterializeResult(
                 asset_key=each.layer, value=replace(each, checks=checks), data_version=version
             )

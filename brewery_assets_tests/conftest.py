@@ -38,6 +38,7 @@ TABLES = (
     *("gold_brewery_counts", "gold_brewery_changes"),
 )
 LAYERS = ("bronze_breweries", *TABLES)
+KILLS = 5  # tries: a run may publish between the moment when it writes and the signal
 SETTINGS = {name.upper() for name in Settings.model_fields}
 
 
@@ -281,11 +282,16 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
+def use(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts the settings of the server's owner into the environment."""
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture
 def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """The same, with its owner's settings in force."""
-    for name, value in s3_server.environment().items():
-        monkeypatch.setenv(name, value)
+    use(s3_server, monkeypatch)
     return s3_server
 
 
@@ -293,14 +299,13 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """A separate server, which a test may kill."""
     with S3Server("lake") as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
+        use(server, monkeypatch)
         yield server
 
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> str:
-    """A prefix of its own for each test, in the bucket `lake`."""
+    """A new prefix for each test, in the bucket `lake`."""
     return f"{tmp_path.name}-{uuid.uuid4().hex[:8]}"
 
 
@@ -311,28 +316,27 @@ def pipeline_on_s3(pipeline: Pipeline, s3: S3Server, prefix: str) -> Pipeline:
     return pipeline
 
 
-@pytest.fixture(scope="session")
-def published_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake after one run over scenario.py's rows, to be copied."""
+def lake_after_a_run(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new lake after one run over the rows."""
     lake = tmp_path_factory.mktemp("published") / "lake"
     with (
-        DemoApi(ROWS, requests_per_minute=None) as api,
+        DemoApi(rows, requests_per_minute=None) as api,
         dg.DagsterInstance.ephemeral() as instance,
     ):
         Pipeline(api, str(lake), instance).run()
     return lake
+
+
+@pytest.fixture(scope="session")
+def published_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake after one run over scenario.py's rows, to be copied."""
+    return lake_after_a_run(ROWS, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def real_lake(tmp_path_factory: pytest.TempPathFactory, real_rows: list[Row]) -> Path:
     """A lake after one run over the real data, to be copied."""
-    lake = tmp_path_factory.mktemp("real") / "lake"
-    with (
-        DemoApi(real_rows, requests_per_minute=None) as api,
-        dg.DagsterInstance.ephemeral() as instance,
-    ):
-        Pipeline(api, str(lake), instance).run()
-    return lake
+    return lake_after_a_run(real_rows, tmp_path_factory)
 
 
 @pytest.fixture

@@ -14,12 +14,11 @@ import pytest
 from brewery_assets.definitions import definitions_of
 from brewery_assets.settings import Settings
 from brewery_assets_tests.checkout import Checkout
-from brewery_assets_tests.conftest import LAYERS, Pipeline
+from brewery_assets_tests.conftest import KILLS, LAYERS, Pipeline
 from brewery_assets_tests.scenario import OREGON
 from demo.data import Row
 
 Process = subprocess.Popen[str]
-TRIES = 5  # a run may publish between the moment when it writes and the signal
 IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
 
 
@@ -63,7 +62,7 @@ def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next
         process.communicate()
         return pipeline.newest(layer) == before
 
-    for _ in range(TRIES):
+    for _ in range(KILLS):
         before = pipeline.newest(layer)
         if in_time := kill():
             break
@@ -98,7 +97,7 @@ def test_a_run_that_is_told_to_stop_ends_with_its_engine(
         assert not psutil.wait_procs(family, timeout=30)[1]
         return pipeline.newest("silver_breweries") == before
 
-    for _ in range(TRIES):
+    for _ in range(KILLS):
         before = pipeline.newest("silver_breweries")
         if in_time := stop():
             break

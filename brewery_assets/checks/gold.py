@@ -11,7 +11,7 @@ from brewery_assets.checks.bronze import counts_match_source
 from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.io_managers import Candidate
-from brewery_assets.lake.manifest import Manifest
+from brewery_assets.lake.manifest import Manifest, number_before
 from brewery_assets.layers.gold import GOLD, KEY
 from brewery_assets.layers.places import UNKNOWN
 
@@ -152,9 +152,7 @@ def outcomes(
         "gold_is_not_empty": gold_is_not_empty(gold.rows),
         "countries_and_types_are_still_there": countries_and_types_are_still_there(
             counts,
-            previous.check("countries_and_types_are_still_there").get("large")
-            if previous
-            else None,
+            number_before(previous, "countries_and_types_are_still_there", "large"),
         ),
         "columns_as_before": columns_as_before(GOLD.types, previous),
     }

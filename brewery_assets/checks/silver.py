@@ -12,7 +12,7 @@ from pyspark.sql.types import DoubleType, StructType
 from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.io_managers import Candidate
-from brewery_assets.lake.manifest import Manifest
+from brewery_assets.lake.manifest import Manifest, number_before
 from brewery_assets.lake.tables import column, small, text
 from brewery_assets.layers.places import UNKNOWN, alias_slugs
 from brewery_assets.layers.silver import (
@@ -376,9 +376,7 @@ def outcomes(  # noqa: PLR0913  # all of them are looked at
         ),
         "columns_are_as_full_as_before": columns_are_as_full_as_before(
             {name: _percent(all_of_it[name], all_of_it.rows) for name in FILLED},
-            previous.check("columns_are_as_full_as_before").get("filled_percent")
-            if previous
-            else None,
+            number_before(previous, "columns_are_as_full_as_before", "filled_percent"),
             filled_lost_percent,
             without_values,
         ),

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 
 from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.checks.rule import Outcome, Rule
-from brewery_assets.lake.manifest import Manifest
+from brewery_assets.lake.manifest import Manifest, number_before
 from brewery_assets.layers.suspects.table import SUSPECTS
 
 RULES = {
@@ -50,7 +50,7 @@ def outcomes(suspects: DataFrame, previous: Manifest | None) -> dict[str, Outcom
     return {
         "no_more_suspicions_than_before": no_more_suspicions_than_before(
             {row.rule: row["count"] for row in counted},
-            previous.check("no_more_suspicions_than_before").get("by_rule") if previous else None,
+            number_before(previous, "no_more_suspicions_than_before", "by_rule"),
         ),
         "columns_as_before": columns_as_before(SUSPECTS.types, previous),
     }

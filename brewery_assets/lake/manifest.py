@@ -60,6 +60,11 @@ class Manifest(BaseModel, frozen=True):
         return next((found for found in self.checks if found["name"] == name), {})
 
 
+def number_before(previous: Manifest | None, check: str, number: str) -> Any:
+    """A number of a check of the previous snapshot; None if there is none."""
+    return previous.check(check).get(number) if previous else None
+
+
 def why_damaged(error: ValidationError) -> str:
     """What is wrong with a manifest that cannot be read, in a short sentence."""
     first = error.errors(include_url=False)[0]

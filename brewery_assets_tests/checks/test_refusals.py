@@ -14,9 +14,8 @@ from brewery_assets.automation.run_alerts import alert_of
 from brewery_assets.checks import gold as checks_gold
 from brewery_assets.checks import silver as checks_silver
 from brewery_assets_tests.checks.test_checks import numbers_of, results_of
-from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of
+from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of, lake_after_a_run
 from demo.data import Row
-from demo.server import DemoApi
 
 Change = Callable[[Row], Row]
 REFINED = LAYERS[1:]
@@ -25,13 +24,7 @@ REFINED = LAYERS[1:]
 @pytest.fixture(scope="session")
 def lake_of_395(real_rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake after one run over 395 real breweries, to be copied."""
-    lake = tmp_path_factory.mktemp("published") / "lake"
-    with (
-        DemoApi(real_rows[::30], requests_per_minute=None) as api,
-        dg.DagsterInstance.ephemeral() as instance,
-    ):
-        Pipeline(api, str(lake), instance).run()
-    return lake
+    return lake_after_a_run(real_rows[::30], tmp_path_factory)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from brewery_assets.lake.s3 import Bucket, S3Error
 from brewery_assets.lake.storage import OUTAGE
 from brewery_assets.settings import SettingsError
 from brewery_assets_tests.checkout import Checkout
-from brewery_assets_tests.conftest import LAYERS, Pipeline, failure_of
+from brewery_assets_tests.conftest import KILLS, LAYERS, Pipeline, failure_of
 from brewery_assets_tests.scenario import BROKEN, GOOD, OREGON
 from demo.data import Row
 from demo.s3 import OWNER, READER, REGION, S3Server
@@ -402,7 +402,7 @@ def test_a_download_that_breaks_off_is_begun_again(
 
 
 # Sail keeps the first credentials that it meets as long as its process lives: from here on each
-# run has a process of its own.
+# run has a separate process.
 IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
 RUN = """
 import sys
@@ -532,11 +532,8 @@ def test_only_an_endpoint_that_is_not_awss_own_is_told_to_the_engine(
     assert settings.get("AWS_ALLOW_HTTP") == told
 
 
-TRIES = 5  # a run may publish between the moment when it writes and the signal
-
-
 def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess.Popen[str]:
-    """A second run, in a process of its own, that has just begun to write silver."""
+    """A second run, in a separate process, that has just begun to write silver."""
     checkout = checkout_of(pipeline, s3, folder)
     known = len(pipeline.lake.snapshots("silver_breweries"))
     pipeline.api.requests.clear()
@@ -560,7 +557,7 @@ def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
     pipeline.uri = "s3://lake/dies"
     pipeline.run()
     pipeline.api.rows[:] = real_rows
-    for attempt in range(TRIES):
+    for attempt in range(KILLS):
         before = {layer: pipeline.newest(layer) for layer in LAYERS}
         process = writing_silver(pipeline, mortal_s3, tmp_path / f"checkout-{attempt}")
         mortal_s3.kill()
@@ -586,7 +583,7 @@ def test_a_run_killed_in_mid_write_leaves_no_manifest(
 ) -> None:
     pipeline_on_s3.run()
     pipeline_on_s3.api.rows[:] = real_rows
-    for attempt in range(TRIES):
+    for attempt in range(KILLS):
         before = pipeline_on_s3.newest("silver_breweries")
         process = writing_silver(pipeline_on_s3, s3, tmp_path / f"checkout-{attempt}")
         os.killpg(process.pid, signal.SIGKILL)
