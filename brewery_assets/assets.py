@@ -176,5 +176,4 @@ def gold_brewery_changes(context: dg.AssetExecutionContext, silver_breweries: Da
         return changes(SILVER.rows_in(silver_breweries, folders), before)
 
     found = step.hold(CHANGES, differences, [now], [older] if older else [])
-    previous = step.lake.previous(CHANGES.name)
-    yield from step.publish(found, lambda: changes_checks.outcomes(found, now, older, previous))
+    yield from step.publish(found, lambda: changes_checks.outcomes(found, now, older))

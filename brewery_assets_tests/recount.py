@@ -132,16 +132,6 @@ def bronze_columns(read: Read) -> Found:
     return not (numbers["new"] or numbers["missing"] or retyped), numbers
 
 
-def table_columns(columns: int) -> Callable[[Read], Found]:
-    def count(read: Read) -> Found:
-        numbers: dict[str, Any] = {"columns": columns, "compared_with": None}
-        if read.before:
-            numbers |= {"new": {}, "missing": {}, "of_another_type": {}}
-        return True, numbers
-
-    return count
-
-
 def rows_conserved(read: Read) -> Found:
     numbers = {"bronze": len(read.bronze), "silver": len(read.silver), "rejected": read.rejected}
     return True, numbers
@@ -325,7 +315,6 @@ RECOUNT: dict[str, dict[str, Callable[[Read], Found]]] = {
         "places_are_known": places_known,
         "coordinates_are_plausible": coordinates,
         "nothing_was_rejected": none_rejected,
-        "columns_as_before": table_columns(17),
     },
     "gold_brewery_counts": {
         "counts_add_up": add_up,
@@ -333,12 +322,9 @@ RECOUNT: dict[str, dict[str, Callable[[Read], Found]]] = {
         "gold_is_not_empty": not_empty,
         "countries_and_types_are_still_there": still_there,
         "counts_match_source": gold_source_counts,
-        "columns_as_before": table_columns(6),
     },
     "gold_brewery_changes": {
         "changes_add_up": changes_add_up,
         "one_row_per_brewery": one_per_brewery,
-        "columns_as_before": table_columns(7),
     },
-    "suspect_breweries": {"columns_as_before": table_columns(9)},
 }

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.layers.bronze import FIELDS
 from brewery_assets.source.reader import Reading
 
+UNTYPED = "null"  # a field of bronze that is null in every record has no type to be compared
 COORDINATES = ("longitude", "latitude")  # numbers or text, by version of the API
 RULES = {
     "complete_against_source": Rule(
@@ -29,7 +29,9 @@ RULES = {
         "No known field is missing from all records, no field is new, and all have known types.",
         blocking=False,
     ),
-    "columns_as_before": COLUMNS_AS_BEFORE,
+    "columns_as_before": Rule(
+        "The columns and their types are those of the previous snapshot.", blocking=False
+    ),
 }
 
 
@@ -115,6 +117,31 @@ def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float)
         "allowed_percent": lost_allowed,
     }
     return Outcome(rows > 0 and lost <= lost_allowed, numbers)
+
+
+def columns_as_before(now: Mapping[str, str], before: Manifest | None) -> Outcome:
+    """Whether no column is new, missing or of another type than in the snapshot before.
+
+    Args:
+        now: types by name.
+        before: the previous snapshot; None for the first.
+    """
+    if before is None or not (before.columns and now):
+        return Outcome(True, {"columns": len(now), "compared_with": "nothing"})
+    types = {name: (before.columns[name], now[name]) for name in now if name in before.columns}
+    numbers = {
+        "columns": len(now),
+        "compared_with": before.snapshot,
+        "new": {name: now[name] for name in now if name not in types},
+        "missing": {name: before.columns[name] for name in before.columns if name not in types},
+        "of_another_type": {
+            name: {"before": old, "now": new}
+            for name, (old, new) in sorted(types.items())
+            if old != new and UNTYPED not in (old, new)
+        },
+    }
+    changed = numbers["new"] or numbers["missing"] or numbers["of_another_type"]
+    return Outcome(not changed, numbers)
 
 
 def outcomes(

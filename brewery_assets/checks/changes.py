@@ -4,11 +4,9 @@ from collections.abc import Mapping
 
 from pyspark.sql import functions as F
 
-from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.manifest import Manifest
-from brewery_assets.layers.changes import CHANGES
 
 KINDS = ("added", "removed", "changed")
 RULES = {
@@ -17,7 +15,6 @@ RULES = {
         columns=("change",),
     ),
     "one_row_per_brewery": Rule("Each brewery has one row at most.", columns=("id",)),
-    "columns_as_before": COLUMNS_AS_BEFORE,
 }
 
 
@@ -40,16 +37,13 @@ def one_row_per_brewery(rows: int, ids: int) -> Outcome:
     return Outcome(rows == ids, {"rows": rows, "distinct_ids": ids})
 
 
-def outcomes(
-    changes: Candidate, now: Manifest, before: Manifest | None, previous: Manifest | None
-) -> dict[str, Outcome]:
+def outcomes(changes: Candidate, now: Manifest, before: Manifest | None) -> dict[str, Outcome]:
     """The outcome of each rule, from one aggregation.
 
     Args:
         changes: their rows.
         now: silver.
         before: the older silver; None when there was none to compare with.
-        previous: the snapshot of the changes before; None for the first.
     """
     found = changes.value.agg(
         F.count_distinct("id").alias("ids"),
@@ -60,5 +54,4 @@ def outcomes(
             before.rows if before else None, now.rows, {kind: found[kind] for kind in KINDS}
         ),
         "one_row_per_brewery": one_row_per_brewery(changes.rows, found.ids),
-        "columns_as_before": columns_as_before(CHANGES.types, previous),
     }

@@ -8,11 +8,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from brewery_assets.checks.bronze import counts_match_source
-from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.manifest import Manifest, number_before
-from brewery_assets.layers.gold import GOLD, KEY
+from brewery_assets.layers.gold import KEY
 from brewery_assets.layers.places import UNKNOWN
 
 RULES = {
@@ -32,7 +31,6 @@ RULES = {
         blocking=False,
         columns=("country_name", "brewery_type", "brewery_count"),
     ),
-    "columns_as_before": COLUMNS_AS_BEFORE,
 }
 Counts = dict[str, Counter[str]]
 # From one monthly state of the data set to the next (2023-04 to 2026-08) no country and no type
@@ -154,5 +152,4 @@ def outcomes(
             counts,
             number_before(previous, "countries_and_types_are_still_there", "large"),
         ),
-        "columns_as_before": columns_as_before(GOLD.types, previous),
     }

@@ -9,7 +9,6 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructType
 
-from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.manifest import Manifest, number_before
@@ -23,7 +22,6 @@ from brewery_assets.layers.silver import (
     SCHEMA,
     SERVED_NUMBERS,
     SERVED_TEXT,
-    SILVER,
     Refined,
 )
 
@@ -76,7 +74,6 @@ RULES = {
         columns=AXES,
     ),
     "nothing_was_rejected": Rule("No line of bronze is rejected.", blocking=False),
-    "columns_as_before": COLUMNS_AS_BEFORE,
 }
 
 
@@ -388,7 +385,6 @@ def outcomes(  # noqa: PLR0913  # all of them are looked at
             frame, found, refined.without_a_pair, refined.without_a_pair_ids
         ),
         "nothing_was_rejected": nothing_was_rejected(rejected, bronze.rows),
-        "columns_as_before": columns_as_before(SILVER.types, previous),
     }
 
 

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 
 from pyspark.sql import DataFrame
 
-from brewery_assets.checks.columns import COLUMNS_AS_BEFORE, columns_as_before
 from brewery_assets.checks.rule import Outcome, Rule
 from brewery_assets.lake.manifest import Manifest, number_before
-from brewery_assets.layers.suspects.table import SUSPECTS
 
 RULES = {
     "no_more_suspicions_than_before": Rule(
@@ -15,7 +13,6 @@ RULES = {
         blocking=False,
         columns=("rule",),
     ),
-    "columns_as_before": COLUMNS_AS_BEFORE,
 }
 
 
@@ -52,5 +49,4 @@ def outcomes(suspects: DataFrame, previous: Manifest | None) -> dict[str, Outcom
             {row.rule: row["count"] for row in counted},
             number_before(previous, "no_more_suspicions_than_before", "by_rule"),
         ),
-        "columns_as_before": columns_as_before(SUSPECTS.types, previous),
     }

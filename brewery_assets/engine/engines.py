@@ -13,7 +13,6 @@ import grpc
 import pyspark
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.connect.client import DefaultChannelBuilder
 
 from brewery_assets.aws import Aws, environment, one_line
 from brewery_assets.engine import s3a
@@ -193,6 +192,8 @@ class ConnectServer:
         self._held = HeldFrames()
 
     def require(self) -> None:
+        from pyspark.sql.connect.client import DefaultChannelBuilder
+
         try:
             channel = DefaultChannelBuilder(self._remote)
         except PySparkException:  # it would quote what may be a token
@@ -214,6 +215,8 @@ class ConnectServer:
                 ) from None
 
     def start(self) -> SparkSession:
+        from pyspark.sql.connect.client import DefaultChannelBuilder
+
         try:
             return first_answer(DefaultChannelBuilder(self._remote))
         except (NoAnswerError, PySparkException) as error:

@@ -1,4 +1,8 @@
-"""Spark Connect sessions that answer in time and end for good; PySpark sees to neither."""
+"""Spark Connect sessions that answer in time and end for good; PySpark sees to neither.
+
+PySpark's client brings pandas, half a second on a slow machine. So it is imported where it is
+used, by the thread that starts the engine while the pages are coming.
+"""
 
 import os
 import threading
@@ -6,20 +10,19 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.connect.client import DefaultChannelBuilder
-from pyspark.sql.connect.client.retries import DefaultPolicy
-from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.client import DefaultChannelBuilder
 
 ANSWERING = 15.0  # seconds for the first answer of Spark
 RELEASING = 10.0  # seconds for its last
+
 # PySpark's own goes on asking a server that is gone for ten minutes, this one for one.
-PATIENCE = DefaultPolicy(max_retries=9, max_backoff=10_000)
-
-
+PATIENCE: dict[str, Any] = {"max_retries": 9, "max_backoff": 10_000}
 # How Spark says that it does not know a session any more.
 LOST = ("SESSION_NOT_FOUND", "SESSION_CHANGED", "SESSION_CLOSED", "NO_ACTIVE_SESSION")
 
@@ -32,15 +35,17 @@ class NoAnswerError(RuntimeError):
     """A server takes connections and says nothing."""
 
 
-def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
+def first_answer(channel: "DefaultChannelBuilder") -> SparkSession:
     """A session, once its server has answered; PySpark would wait without end.
 
     Raises:
         NoAnswerError: after ANSWERING seconds.
     """
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as SparkSession.builder.remote says it
     session: Any = ConnectSession.builder.channelBuilder(channel).create()
-    session.client.set_retry_policies([PATIENCE])
+    _limit_retries(session.client)
     _say_that_it_was_restarted(session.client)
     try:
         within(ANSWERING, lambda: session.version)
@@ -52,6 +57,12 @@ def first_answer(channel: DefaultChannelBuilder) -> SparkSession:
         raise
     found: SparkSession = session
     return found
+
+
+def _limit_retries(client: Any) -> None:
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    client.set_retry_policies([DefaultPolicy(**PATIENCE)])
 
 
 def _say_that_it_was_restarted(client: Any) -> None:
@@ -82,7 +93,7 @@ def near(session: Any) -> SparkSession:
     itself up when Python's collector comes at a bad moment (SPARK-55362, SPARK-55406).
     """
     session.client.disable_reattachable_execute()
-    session.client.set_retry_policies([PATIENCE])
+    _limit_retries(session.client)
     found: SparkSession = session
     return found
 
@@ -104,6 +115,8 @@ def checkpointed(frame: DataFrame) -> DataFrame:
 
     PySpark 4.1 takes the result for one of the thread's active session, which may be another.
     """
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
     ConnectSession._active_session.session = frame.sparkSession
     return frame.checkpoint()
 

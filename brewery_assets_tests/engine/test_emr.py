@@ -19,7 +19,6 @@ import pytest
 from botocore.stub import Stubber
 from pydantic import PrivateAttr
 from pyspark.errors import PySparkException
-from pyspark.sql.connect.client.retries import DefaultPolicy
 
 from brewery_assets.aws import PATIENCE, Aws
 from brewery_assets.engine import emr as spark_emr
@@ -307,7 +306,7 @@ def test_a_session_whose_endpoint_is_gone_is_terminated_at_once(
     spark: Spark, cloud: Cloud, sail: grpc.Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_sessions, "RELEASING", 1.0)
-    monkeypatch.setattr(spark_sessions, "PATIENCE", DefaultPolicy(max_retries=3))
+    monkeypatch.setitem(spark_sessions.PATIENCE, "max_retries", 3)
     cloud.starts_session("STARTED")
     with serving(Gateway(sail, ONE)) as port:
         cloud.gives(ONE, port=port)
@@ -326,7 +325,7 @@ def test_a_session_is_terminated_even_while_its_start_hangs(
 ) -> None:
     monkeypatch.setattr(spark_module, "STOPPING", 0.2)
     monkeypatch.setattr(spark_sessions, "ANSWERING", SOON)  # or until nobody listens any more
-    monkeypatch.setattr(spark_sessions, "PATIENCE", DefaultPolicy(max_retries=1))
+    monkeypatch.setitem(spark_sessions.PATIENCE, "max_retries", 1)
     cloud.starts_session("STARTED")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         cloud.gives(ONE, port=silent.getsockname()[1])

