@@ -210,9 +210,7 @@ class ConnectServer:
             except grpc.FutureTimeoutError:
                 tls = " over TLS" if channel.secure else ""
                 token = ", which a token needs except to localhost" if channel.token else ""
-                raise self._refused(
-                    f"whoever listens there does not speak gRPC{tls}{token}"
-                ) from None
+                raise self._refused(f"the server there does not speak gRPC{tls}{token}") from None
 
     def start(self) -> SparkSession:
         from pyspark.sql.connect.client import DefaultChannelBuilder
