@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary pictures lock clean
 
 # These targets mean the stack while it is up, and this machine's .venv while it is not.
 define in_stack_or_here
@@ -102,6 +102,10 @@ benchmark: $(VENV)/installed ## how fast it is, measured against what one would 
 
 data_dictionary: $(VENV)/installed ## docs/data-dictionary.md anew, from schemas, checks and the real data
 	@$(BIN)/python -m demo.dictionary
+
+pictures: $(VENV)/installed ## docs/pictures/ anew: the UI and the report in Chromium, over the real data
+	@mkdir -p docs/pictures
+	@CI=true PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures brewery_assets_tests/test_ui.py
 
 lock: $(VENV)/installed ## the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \
