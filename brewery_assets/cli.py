@@ -56,7 +56,7 @@ def report(
     """Make the page of the newest published counts, and print where it is."""
     settings = _run("publish_report", verbose=verbose)
     from brewery_assets.report.asset import REPORT
-    from brewery_assets.report.page import PAGE
+    from brewery_assets.report.files import PAGE
 
     page = _lake(settings).storage.uri(f"{REPORT}/{PAGE}")
     typer.echo(page)
