@@ -25,7 +25,7 @@ RUN /opt/uv/bin/uv venv --quiet --python /usr/bin/python3 /opt/venv \
 
 FROM debian:bookworm-slim AS s3
 LABEL org.opencontainers.image.title="brewery-assets-s3" \
-    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.version="0.2.0" \
     org.opencontainers.image.description="SeaweedFS, an S3 server, with one bucket" \
     org.opencontainers.image.licenses="Apache-2.0"
 RUN apt-get update -qq \
@@ -59,7 +59,7 @@ RUN /opt/venv/bin/python /build/image.py \
 
 FROM java AS spark
 LABEL org.opencontainers.image.title="brewery-assets-spark" \
-    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.version="0.2.0" \
     org.opencontainers.image.description="Apache Spark with S3A: a master, a worker, or a Connect server" \
     org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin spark \
@@ -75,7 +75,7 @@ ENTRYPOINT ["spark-entrypoint"]
 
 FROM python AS dagster
 LABEL org.opencontainers.image.title="brewery-assets-dagster" \
-    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.version="0.2.0" \
     org.opencontainers.image.description="brewery_assets: its code location, and Dagster's webserver and daemon" \
     org.opencontainers.image.licenses="MIT"
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin dagster

@@ -5,15 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary pictures lock clean
 
-# Eight targets mean the stack while it is up, and this machine's .venv while it is not.
+# These targets mean the stack while it is up, and this machine's .venv while it is not.
 define in_stack_or_here
-@if deploy/stack running; then echo "In the stack:" && deploy/stack run $(1); \
-	else $(MAKE) --no-print-directory $(or $(3),$(VENV)/installed) && echo "On this machine:" && \
-	$(or $(2),$(BIN)/$(1)); fi
+@if deploy/stack running; then echo "In the stack:" && deploy/stack run python -m brewery_assets $(1); \
+	else $(MAKE) --no-print-directory $(or $(2),$(VENV)/installed) && echo "On this machine:" && \
+	$(BIN)/python -m brewery_assets $(1); fi
 endef
-job_in_stack_or_here = $(call in_stack_or_here,python -m brewery_assets.operations.launch $(1),$(BIN)/dg launch --job $(1),$(2))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,28 +58,31 @@ stop_environment: ## the stack down; asks before it deletes its data, YES=1 does
 	@YES=$(YES) deploy/stack stop
 
 run_pipeline: ## the job once, against the live API or BREWERY_API_URL
-	$(call job_in_stack_or_here,run_pipeline_brewery)
+	$(call in_stack_or_here,run)
 
 start_pipeline: ## the daily schedule and the sensors on; here, the daemon of `make dev` acts on them
-	$(call in_stack_or_here,python -m brewery_assets.operations start)
+	$(call in_stack_or_here,start)
 
 stop_pipeline: ## the same off
-	$(call in_stack_or_here,python -m brewery_assets.operations stop)
+	$(call in_stack_or_here,stop)
 
 status: ## what is on, how the last runs ended, the newest snapshot of each layer
-	$(call in_stack_or_here,python -m brewery_assets.operations status)
+	$(call in_stack_or_here,status)
+
+log: ## the whole log of the last run, RUN=1a2b3c4d of another
+	$(call in_stack_or_here,log $(RUN))
 
 verify: ## whether each snapshot's files are those of its manifest, and the layers agree
-	$(call in_stack_or_here,python -m brewery_assets.operations.verify)
+	$(call in_stack_or_here,verify)
 
 publish_report: ## the page of the newest counts, with its CSV inside: <lake>/brewery_report/index.html
-	$(call job_in_stack_or_here,publish_report)
+	$(call in_stack_or_here,report)
 
 alert_test: ## a test message to every address in ALERT_URLS, and whether it arrived
-	$(call in_stack_or_here,python -m brewery_assets.operations.alert_test)
+	$(call in_stack_or_here,alert-test)
 
 audit_silver: ## silver against its Great Expectations; HTML in <lake>/data_docs/
-	$(call job_in_stack_or_here,audit_silver,$(VENV)/expectations)
+	$(call in_stack_or_here,audit,$(VENV)/expectations)
 
 dev: $(VENV)/installed ## the Dagster UI with its daemon, on http://127.0.0.1:3000
 	@$(BIN)/dg dev --host 127.0.0.1
@@ -100,6 +102,10 @@ benchmark: $(VENV)/installed ## how fast it is, measured against what one would 
 
 data_dictionary: $(VENV)/installed ## docs/data-dictionary.md anew, from schemas, checks and the real data
 	@$(BIN)/python -m demo.dictionary
+
+pictures: $(VENV)/installed ## docs/pictures/ anew: the UI and the report in Chromium, over the real data
+	@mkdir -p docs/pictures
+	@CI=true PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures brewery_assets_tests/test_ui.py
 
 lock: $(VENV)/installed ## the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \

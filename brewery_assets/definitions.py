@@ -23,7 +23,7 @@ from brewery_assets.automation.jobs import (
     run_pipeline_brewery,
 )
 from brewery_assets.aws import Aws
-from brewery_assets.checks.expectations import meets_expectations
+from brewery_assets.checks.expectations import silver_data_docs
 from brewery_assets.checks.limits import Limits
 from brewery_assets.engine.spark import Emr, Spark
 from brewery_assets.lake.io_managers import json_lines_snapshots, parquet_snapshots
@@ -45,6 +45,7 @@ ASSETS = [
     gold_brewery_counts,
     gold_brewery_changes,
     brewery_report,
+    silver_data_docs,
 ]
 
 
@@ -89,7 +90,6 @@ def definitions_of(settings: Settings) -> dg.Definitions:
     """Everything, under the given settings."""
     return dg.Definitions(
         assets=ASSETS,
-        asset_checks=[meets_expectations],
         jobs=[run_pipeline_brewery, audit_silver, publish_report],
         schedules=[daily_pipeline(settings.pipeline_cron, settings.pipeline_timezone)],
         sensors=[gold_updated, alerts_sensor],

@@ -39,7 +39,7 @@ class Shown:
         asked: the addresses that it asked for besides its own.
     """
 
-    def __init__(self, browser: Browser, file: Path, **context: Any) -> None:
+    def __init__(self, browser: Browser, file: Path, chosen: str = "", **context: Any) -> None:
         self.page: Page = browser.new_context(**context).new_page()
         self.page.set_default_timeout(PATIENCE)
         self.said: list[str] = []
@@ -47,9 +47,9 @@ class Shown:
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(file.as_uri())
+        self.page.goto(f"{file.as_uri()}{chosen}")
         self.page.wait_for_function(DRAWN)
-        self.asked = [url for url in self.asked if url != file.as_uri()]
+        self.asked = [url for url in self.asked if url.partition("#")[0] != file.as_uri()]
 
     def bars(self, chart: str) -> dict[str, int]:
         """The bars of a chart: what each stands for, and how many breweries."""
@@ -62,16 +62,23 @@ class Shown:
             found[name.partition(": ")[2]] = int(number.partition(": ")[2].replace(",", ""))
         return found
 
-    def table(self) -> list[tuple[str, str, str, int]]:
-        """The rows of the table that are to be seen, in order."""
-        rows = self.page.locator("#counts tbody tr:not([hidden])").evaluate_all(
+    def rows(self, table: str) -> list[list[str]]:
+        """The rows of a table that are to be seen, in order."""
+        found: list[list[str]] = self.page.locator(f"#{table} tbody tr:not([hidden])").evaluate_all(
             "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
         )
-        return [(*row[:3], int(row[3].replace(",", ""))) for row in rows]
+        return found
 
-    def choose(self, country: str) -> None:
-        """Chooses a country by its slug, and waits until the charts show it."""
-        self.page.select_option("#country", country)
+    def table(self) -> list[tuple[str, str, str, int]]:
+        """The counts that are to be seen, in order."""
+        return [
+            (country, state, kind, int(breweries.replace(",", "")))
+            for country, state, kind, breweries in self.rows("counts")
+        ]
+
+    def choose(self, value: str, of: str = "country") -> None:
+        """Chooses a country by its slug, or a type, and waits until the charts show it."""
+        self.page.select_option(f"#{of}", value)
         self.page.evaluate(
             "Promise.all(Object.values(views).map(view => view.runAsync())).then(() => 0)"
         )

@@ -12,6 +12,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO
 
+from typer.testing import CliRunner
+
+from brewery_assets.cli import app
 from brewery_assets.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +25,12 @@ SCRUBBED = (
     "COMPOSE_",
     *(f"{name.upper().partition('_')[0]}_" for name in Settings.model_fields),
 )
+
+
+def brewery(*arguments: str) -> tuple[int, str]:
+    """The command-line program in this process: its exit code, and what it said."""
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    return result.exit_code, result.output
 
 
 def stand_ins(folder: Path, real: Iterable[str], **scripts: str) -> str:
@@ -99,6 +108,10 @@ class Checkout:
         process = self.start(*command)
         said, _ = process.communicate(timeout=600)
         return process.returncode, said
+
+    def brewery(self, *arguments: str) -> tuple[str, ...]:
+        """The project's own command-line program."""
+        return (sys.executable, "-u", "-m", "brewery_assets", *arguments)
 
     def kept(self) -> bytes:
         """All that Dagster's own storage holds, the compressed parts of its databases as text."""

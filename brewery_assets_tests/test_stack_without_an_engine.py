@@ -75,7 +75,7 @@ def test_an_image_that_was_not_built_is_told(stack: Stack, programs: Programs) -
     programs(docker='[ "$1" != image ]')
     code, said = stack.make("start_environment")
     assert code != 0
-    assert "There is no image brewery-assets-dagster:0.1.0: make build\n" in said
+    assert "There is no image brewery-assets-dagster:0.2.0: make build\n" in said
 
 
 def test_an_env_file_of_ones_own_is_kept_and_what_it_lacks_is_told(

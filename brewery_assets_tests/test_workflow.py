@@ -1,8 +1,9 @@
-"""The workflow for forks: GitHub accepts its syntax, and it runs the documented commands."""
+"""What GitHub reads: it accepts the syntax, and the workflow runs the documented commands."""
 
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +20,22 @@ def jobs() -> dict[str, Any]:
     return found
 
 
-def test_github_accepts_its_syntax() -> None:
+TEMPLATES = FILE.parents[1] / "ISSUE_TEMPLATE"
+
+
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [
+        ("github-workflows", FILE),
+        ("github-issue-config", TEMPLATES / "config.yml"),
+        ("github-issue-forms", TEMPLATES / "bug_report.yml"),
+        ("github-issue-forms", TEMPLATES / "feature_request.yml"),
+    ],
+)
+def test_github_accepts_its_syntax(schema: str, file: Path) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
     checked = subprocess.run(
-        [*command, "vendor.github-workflows", str(FILE)],
+        [*command, f"vendor.{schema}", str(file)],
         check=False,
         capture_output=True,
         text=True,
@@ -43,6 +56,17 @@ def test_it_runs_each_command_of_contributing_and_the_quick_one_on_every_python(
         r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (ROOT / "pyproject.toml").read_text()
     )
     assert pythons == [f"3.{minor}" for minor in range(*map(int, bounds))]
+
+
+def test_the_version_has_an_entry_in_the_changelog_and_the_images_carry_it() -> None:
+    (version,) = re.findall(
+        r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert f"\n## [{version}] - 20" in (ROOT / "CHANGELOG.md").read_text()
+    for file in ("docker-compose.yml", "deploy/demo.yml", "brewery_assets_tests/stack.yml"):
+        tags = re.findall(r"image: brewery-assets-\w+:(\S+)", (ROOT / file).read_text())
+        assert {*tags} == {version}
+    assert {*re.findall(r'image\.version="(.+)"', (ROOT / "Dockerfile").read_text())} == {version}
 
 
 def test_it_may_only_read_and_its_actions_are_pinned_by_version(jobs: dict[str, Any]) -> None:

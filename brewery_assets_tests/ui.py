@@ -25,10 +25,10 @@ class DagsterUi:
         errors: what went wrong in the pages themselves, and nobody caught.
     """
 
-    def __init__(self, browser: Browser, address: str, *, sharp: bool = False) -> None:
+    def __init__(self, browser: Browser, address: str, *, sharpness: float = 1) -> None:
         context = browser.new_context(
             viewport={"width": 1280, "height": 840},
-            device_scale_factor=1.5 if sharp else 1,  # a pixel costs time
+            device_scale_factor=sharpness,
             reduced_motion="reduce",
             base_url=address,
         )

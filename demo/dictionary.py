@@ -8,7 +8,6 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from brewery_assets.checks.expectations import meets_expectations
 from brewery_assets.checks.rule import Rule
 from brewery_assets.checks.rules import RULES
 from brewery_assets.definitions import ASSETS
@@ -109,8 +108,6 @@ def _section(
         rows.append((f"`{column.name}`", kind, column.meaning, share, ", ".join(on_it)))
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     said = [f"- {_shown(rule, it)}: {it.description}" for rule, it in rules.items()]
-    if name == SILVER.name:
-        said += [f"- {spec.name}: {spec.description}" for spec in meets_expectations.check_specs]
     return "\n\n".join(filter(None, [f"## {name}", description, table, "\n".join(said)]))
 
 

@@ -3,12 +3,15 @@
 import os
 import sys
 
-import dagster as dg
 from dotenv import load_dotenv
 
+from brewery_assets.aws import Aws
+from brewery_assets.lake.lake import Lake
+from brewery_assets.operations.run import run_job
+from brewery_assets.operations.summary import next_steps, summary_of
+from brewery_assets.operations.terminal import terminal
 from brewery_assets.settings import Settings, SettingsError
 from demo.server import DemoApi
-from demo.summary import summary_of
 
 PORT = 8000
 
@@ -30,19 +33,14 @@ def main() -> int:
     try:
         print(f"Open Brewery DB, a local copy: {api.url} ({len(api.rows):,} breweries)", flush=True)
         os.environ["BREWERY_API_URL"] = api.url
-        # It reads the settings when it is imported.
-        from brewery_assets.definitions import defs, resources_of  # noqa: PLC0415
-
-        with dg.DagsterInstance.get() as instance:
-            job = defs.resolve_job_def("run_pipeline_brewery")
-            result = job.execute_in_process(instance=instance, raise_on_error=False)
+        with terminal(muted=True) as shown:
+            code = run_job("run_pipeline_brewery", settings, shown)
     finally:
         api.stop()
-    if not result.success:
-        print("The run failed; the lines above say why.", file=sys.stderr)
-        return 1
-    print(summary_of(resources_of(settings)["lake"]))
-    return 0
+    if not code:
+        print(summary_of(Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region))))
+        print(next_steps("make run_pipeline    the same from the live API, into the same lake"))
+    return code
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import dagster as dg
 
 from brewery_assets.automation.alerts import Alerts
 from brewery_assets.automation.delivery import deliver
-from brewery_assets.checks.expectations import meets_expectations
+from brewery_assets.checks.expectations import silver_data_docs
 from brewery_assets.lake.lake import Lake
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.report.asset import REPORT
@@ -21,13 +21,13 @@ EVERY = 20  # seconds between two looks of a sensor
 
 run_pipeline_brewery = dg.define_asset_job(
     "run_pipeline_brewery",
-    selection=dg.AssetSelection.groups("breweries") - dg.AssetSelection.checks(meets_expectations),
+    selection=dg.AssetSelection.groups("breweries"),
     config=CONSOLE,
     description="The source read whole, refined and counted: bronze, silver and gold.",
 )
 audit_silver = dg.define_asset_job(
     "audit_silver",
-    selection=dg.AssetSelection.checks(meets_expectations),
+    selection=dg.AssetSelection.assets(silver_data_docs),
     config=CONSOLE,
     description="The newest silver against its Great Expectations; publishes their Data Docs.",
 )

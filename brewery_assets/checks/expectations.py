@@ -17,7 +17,9 @@ from brewery_assets.lake.lake import Lake
 from brewery_assets.lake.tables import markdown
 from brewery_assets.layers.silver import BREWERY_TYPES, EXAMPLES, SILVER
 
+DOCS = "silver_data_docs"
 DATA_DOCS = f"data_docs/{SILVER.name}"
+INDEX = f"{DATA_DOCS}/index.html"
 MISSING = (
     "Great Expectations is not installed: `make audit_silver` installs it and runs this audit, "
     "`pip install --group expectations` installs it elsewhere"
@@ -148,24 +150,37 @@ def published(lake: Lake, docs: Path) -> str:
     for old in lake.storage.files(DATA_DOCS):
         if old.path not in paths:
             lake.storage.delete(f"{DATA_DOCS}/{old.path}")
-    return lake.storage.uri(f"{DATA_DOCS}/index.html")
+    return lake.storage.uri(INDEX)
 
 
-@dg.multi_asset_check(
-    name="audit_silver_by_expectations",
+@dg.multi_asset(
     specs=[
+        dg.AssetSpec(
+            DOCS,
+            deps=[SILVER.name],
+            description="The newest silver beside its Great Expectations, as HTML; on demand, by "
+            "the job audit_silver.",
+            group_name="reports",
+            kinds={"html"},
+            owners=["team:data-engineering"],
+            code_version="1",
+            skippable=True,
+        )
+    ],
+    check_specs=[
         dg.AssetCheckSpec(
             "meets_expectations",
-            asset=SILVER.name,
-            description="Silver is what the suite of Great Expectations says; run on demand, by the"
-            " job audit_silver.",
+            asset=DOCS,
+            description="Silver meets every expectation of the suite.",
         )
     ],
     can_subset=True,
     required_resource_keys={"lake", "parquet_snapshots"},
 )
-def meets_expectations(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """Whether the newest published silver meets them all; its Data Docs say so in HTML."""
+def silver_data_docs(
+    context: dg.AssetExecutionContext,
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+    """The Data Docs of the newest published silver, and whether it meets every expectation."""
     if dg.AssetKey(SILVER.name) in context.job_def.asset_layer.executable_asset_keys:
         context.log.info("Silver is made in this run; the job audit_silver looks at what is there.")
         return
@@ -181,7 +196,13 @@ def meets_expectations(context: dg.AssetCheckExecutionContext) -> Iterator[dg.As
     address = index if "://" in index else Path(index).as_uri()
     said = f"{len(verdicts)} expectations, {len(unmet)} of them not met: {address}"
     context.log.warning(said) if unmet else context.log.info(said)
+    facts: dict[str, Any] = {
+        "data_docs": dg.MetadataValue.url(address),
+        "snapshot": snapshot.snapshot,
+        "path": lake.storage.uri(snapshot.folder),
+    }
     yield dg.AssetCheckResult(
+        asset_key=DOCS,
         check_name="meets_expectations",
         passed=not unmet,
         severity=dg.AssetCheckSeverity.WARN,
@@ -189,11 +210,10 @@ def meets_expectations(context: dg.AssetCheckExecutionContext) -> Iterator[dg.As
             "expectations": len(verdicts),
             "unmet": len(unmet),
             "verdicts": dg.MetadataValue.md(_table(verdicts)),
-            "data_docs": dg.MetadataValue.url(address),
-            "snapshot": snapshot.snapshot,
-            "path": lake.storage.uri(snapshot.folder),
+            **facts,
         },
     )
+    yield dg.MaterializeResult(asset_key=DOCS, metadata=facts)
 
 
 def _table(verdicts: Sequence[Verdict]) -> str:

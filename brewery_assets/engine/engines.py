@@ -1,5 +1,6 @@
 """The engines that may answer: each starts a Spark Connect session, and ends what it started."""
 
+import json
 import os
 import socket
 import warnings
@@ -32,6 +33,7 @@ from brewery_assets.settings import SettingsError
 LOOPBACK = "127.0.0.1"
 CONNECT_PORT = 15002
 NEEDED = 600_000_000  # bytes: a run of the bundled data is killed with 550 MB, and not with 600
+LEAST_POOL = 500_000_000  # bytes of memory for the sorts of the embedded engine
 REACHING = 5.0  # seconds for a connection, and as many for the first word of gRPC
 # What of a user's own settings would start another Spark, or let it listen beyond this machine.
 LOCAL_SPARK = {"SPARK_HOME": str(Path(pyspark.__file__).parent), "SPARK_LOCAL_IP": LOOPBACK}
@@ -91,9 +93,16 @@ class Sail:
         # Twice the cores: while one task writes, another parses (a tenth faster at 1,000,000 rows).
         tasks = str(2 * (os.cpu_count() or 1))
         os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", tasks)
+        # What does not fit into the pool is sorted on disk; without one it would fill the memory.
+        os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__TYPE", "fair")
+        pool = str(max(memory_allowed() // 4, LEAST_POOL))
+        os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", pool)
         folder = self._running.enter_context(folder_of_frames())
-        checkpoints = {"SAIL_EXECUTION__CHECKPOINT__PATH": folder.as_uri()}
-        self._running.enter_context(environment(checkpoints))
+        on_disk = {
+            "SAIL_EXECUTION__CHECKPOINT__PATH": folder.as_uri(),
+            "SAIL_RUNTIME__TEMPORARY_FILES__PATHS": json.dumps([str(folder)]),
+        }
+        self._running.enter_context(environment(on_disk))
         from pysail.spark import SparkConnectServer
 
         server = SparkConnectServer(LOOPBACK, 0)
@@ -210,9 +219,7 @@ class ConnectServer:
             except grpc.FutureTimeoutError:
                 tls = " over TLS" if channel.secure else ""
                 token = ", which a token needs except to localhost" if channel.token else ""
-                raise self._refused(
-                    f"whoever listens there does not speak gRPC{tls}{token}"
-                ) from None
+                raise self._refused(f"the server there does not speak gRPC{tls}{token}") from None
 
     def start(self) -> SparkSession:
         from pyspark.sql.connect.client import DefaultChannelBuilder

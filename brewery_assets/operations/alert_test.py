@@ -1,30 +1,14 @@
-"""Sends a test message to every address in ALERT_URLS.
-
-`python -m brewery_assets.operations.alert_test`
-"""
+"""Sends a test message to every address in ALERT_URLS."""
 
 import os
 import socket
-import sys
-
-from dotenv import load_dotenv
+from collections.abc import Iterator
 
 from brewery_assets.automation.alerts import Alert, Alerts
-from brewery_assets.settings import Settings, SettingsError
 
 
-def main() -> int:
-    """Says of each address whether it arrived; the process's exit code."""
-    load_dotenv(".env", override=True)  # as Dagster's own commands do
-    try:
-        settings = Settings.from_environment()
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
-    alerts = Alerts(urls=settings.alert_urls, webserver_url=settings.dagster_webserver_url)
-    if not alerts.targets():
-        print("ALERT_URLS is not set: .env.example has examples", file=sys.stderr)
-        return 2
+def send_test(alerts: Alerts) -> Iterator[tuple[str, str | None]]:
+    """Of each address its name, and why the message did not arrive; None if it did."""
     test = Alert(
         "test",
         "A test: alerts arrive",
@@ -34,13 +18,5 @@ def main() -> int:
         },
         link=alerts.link("overview"),
     )
-    failed = 0
-    for number, target in enumerate(alerts.targets(), start=1):
-        why = target.send(test)
-        failed += why is not None
-        print(f"{number}. {target.name}: {f'did not arrive: {why}' if why else 'arrived'}")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    for target in alerts.targets():
+        yield target.name, target.send(test)

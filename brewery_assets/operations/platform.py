@@ -1,18 +1,15 @@
-"""The platform from a terminal: `python -m brewery_assets.operations start`, `stop` or `status`."""
+"""The platform from a terminal: the schedule and the sensors on or off, and its status."""
 
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dotenv import load_dotenv
 
 from brewery_assets.automation.jobs import DAILY, alerts_sensor, gold_updated
 from brewery_assets.automation.run_alerts import job_of
-from brewery_assets.aws import Aws
 from brewery_assets.lake.lake import Lake, LakeError
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.layers.changes import CHANGES
@@ -20,7 +17,6 @@ from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.silver import REJECTED, SILVER
 from brewery_assets.layers.suspects.table import SUSPECTS
 from brewery_assets.report.asset import REPORT
-from brewery_assets.settings import Settings, SettingsError
 
 SCHEDULES = (DAILY,)
 SENSORS = (gold_updated.name, alerts_sensor.name)
@@ -33,33 +29,29 @@ DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 RUNS = 8
 
 
-def switch(verb: str) -> int:
-    """Turns the schedule and the sensors on or off; the exit code.
+class CodeLocationError(RuntimeError):
+    """The code location could not be loaded."""
 
-    Args:
-        verb: start or stop.
+
+def switch(instance: dg.DagsterInstance, *, on: bool) -> Iterator[str]:
+    """Turns the schedule and the sensors on or off, and says so.
+
+    Raises:
+        CodeLocationError: to turn them on, the code must be loaded, and it could not be.
     """
-    state = "on" if verb == "start" else "off"
-    with dg.DagsterInstance.get() as instance:
-        instance.all_instigator_state()  # creates Dagster's databases, before the code server asks
-        if verb == "start":
-            try:
-                _start(instance)
-            except dg.DagsterError as error:
-                print(
-                    f"The code location could not be loaded: {str(error).splitlines()[0]}",
-                    file=sys.stderr,
-                )
-                return 1
-        else:
-            _stop(instance)
-        for name in (*SCHEDULES, *SENSORS):
-            print(f"{name} is {state}")
-        if verb == "start" and not _daemon_runs(instance):
-            print(
-                f"The Dagster daemon, which acts on them, is not running: `{STARTED_BY}` starts it."
-            )
-    return 0
+    instance.all_instigator_state()  # creates Dagster's databases, before the code server asks
+    if on:
+        try:
+            _start(instance)
+        except dg.DagsterError as error:
+            why = str(error).splitlines()[0]
+            raise CodeLocationError(f"The code location could not be loaded: {why}") from error
+    else:
+        _stop(instance)
+    for name in (*SCHEDULES, *SENSORS):
+        yield f"{name} is {'on' if on else 'off'}"
+    if on and not _daemon_runs(instance):
+        yield f"The Dagster daemon, which acts on them, is not running: `{STARTED_BY}` starts it."
 
 
 def _start(instance: dg.DagsterInstance) -> None:
@@ -139,9 +131,14 @@ def _snapshots(lake: Lake, now: datetime) -> Iterator[str]:
 
 def layer_line(manifest: Manifest) -> str:
     """A snapshot's layer, rows, size and files, in columns."""
-    size = f"{manifest.bytes / 1e6:.1f} MB" if manifest.bytes > 1e6 else f"{manifest.bytes:,} B"
-    files = f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
-    return f"{manifest.layer:22}{manifest.rows:>8,} rows {size:>8} in {files:10}"
+    return columns_of(manifest.layer, manifest.rows, manifest.bytes, len(manifest.files))
+
+
+def columns_of(layer: str, rows: int, size: int, files: int) -> str:
+    """The same of numbers; the size is in bytes."""
+    shown = f"{size / 1e6:.1f} MB" if size > 1e6 else f"{size:,} B"
+    number = f"{files} file{'' if files == 1 else 's'}"
+    return f"{layer:22}{rows:>8,} rows {shown:>8} in {number:10}"
 
 
 def age(time: timedelta) -> str:
@@ -151,22 +148,3 @@ def age(time: timedelta) -> str:
     size, unit = next((found for found in units if seconds >= found[0]), units[-1])
     number = seconds // size
     return f"{number} {unit}{'' if number == 1 else 's'}"
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Does what the one argument says; the process's exit code."""
-    load_dotenv(".env", override=True)  # as Dagster's own commands do
-    if list(arguments) not in (["start"], ["stop"], ["status"]):
-        print("start, stop or status?", file=sys.stderr)
-        return 2
-    try:
-        settings = Settings.from_environment()
-        if arguments[0] != "status":
-            return switch(arguments[0])
-        lake = Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region))
-        with dg.DagsterInstance.get() as instance:
-            print(status(instance, lake, datetime.now(timezone.utc)))
-    except (SettingsError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0

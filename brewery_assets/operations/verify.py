@@ -1,22 +1,14 @@
-"""Whether a lake is whole, found without an engine.
+"""Whether a lake is whole, found without an engine."""
 
-`python -m brewery_assets.operations.verify`
-"""
-
-import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from dotenv import load_dotenv
-
-from brewery_assets.aws import Aws
 from brewery_assets.lake.lake import MANIFEST, Lake, LakeError
 from brewery_assets.lake.manifest import Manifest, folder_of
 from brewery_assets.lake.rows import UnreadableError, rows_in, total_of
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.silver import REJECTED, SILVER
 from brewery_assets.operations.platform import LAYERS, layer_line
-from brewery_assets.settings import Settings, SettingsError
 
 BRONZE = "bronze_breweries"
 Key = tuple[str, str]  # layer and snapshot
@@ -159,20 +151,3 @@ def _counted(number: int, noun: str) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def main() -> int:
-    """Prints the report; the process's exit code: 1 if anything is damaged."""
-    load_dotenv(".env", override=True)  # as Dagster's own commands do
-    try:
-        settings = Settings.from_environment()
-        text, well = report(Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region)))
-    except (SettingsError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(text)
-    return 0 if well else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,7 @@ from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.silver import SILVER
 from brewery_assets.layers.suspects.table import SUSPECTS
 from brewery_assets.report.facts import facts_of
-from brewery_assets.report.page import Report, report_of
+from brewery_assets.report.files import Report
 from brewery_assets.report.suspects_csv import suspects_of
 
 REPORT = "brewery_report"
@@ -24,12 +24,14 @@ REPORT = "brewery_report"
     group_name="reports",
     kinds={"html", "csv"},
     owners=["team:data-engineering"],
-    code_version="2",
+    code_version="3",
 )
 def brewery_report(
     context: dg.AssetExecutionContext, gold_brewery_counts: DataFrame
 ) -> dg.MaterializeResult[Candidate]:
     """One page of the newest published counts and suspicions, at the same address every time."""
+    from brewery_assets.report.page import report_of  # jinja2 and vl_convert, for a report only
+
     lake: Lake = context.resources.lake
     tables = context.resources.parquet_snapshots
     gold = lake.reading(GOLD.name)
@@ -39,7 +41,7 @@ def brewery_report(
     def report() -> Report:
         breweries = tables.read(silver)
         found = suspects_of(tables.read(suspects), breweries) if suspects else []
-        return report_of(facts_of(lake, gold_brewery_counts, breweries), found)
+        return report_of(facts_of(lake, gold_brewery_counts, breweries, tables.read), found)
 
     page = lake.through_outages(report)
     origins = {origin.layer: origin.snapshot for origin in (gold, silver)}

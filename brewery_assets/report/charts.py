@@ -1,32 +1,42 @@
 """The report's charts, in Vega-Lite: the page draws them, and a picture needs no browser."""
 
 from collections.abc import Mapping, Sequence
-from math import asinh, atan, degrees, radians, sinh, tan
-from statistics import mean, pstdev
 from typing import Any
 
 import vl_convert
 
 from brewery_assets.checks.changes import KINDS
-from brewery_assets.checks.silver import FAR, LEAST_DEVIATION
 from brewery_assets.report.facts import Facts, Moment
-
-Chart = dict[str, Any]
-Point = Mapping[str, Any]
+from brewery_assets.report.map import (
+    ACCENT,
+    ALL,
+    CHOSEN,
+    OF_COUNTRY,
+    OF_TYPE,
+    OTHER,
+    Chart,
+    frames,
+    map_of,
+)
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, which is not fetched
-ACCENT, GONE, OTHER = "#c2740a", "#4f8fba", "#8a8a8a"  # readable on white and on black
+GONE = "#4f8fba"  # readable on white and on black
 STATES_SHOWN = 30
-CHOSEN = {"filter": "country == '' || datum.country == country"}
-WORLD = ((-170.0, -55.0), (180.0, 70.0))  # for a map without a point
 PICTURE_SIZE = {"width": 720, "height": 360}
-MARGIN = 0.5  # degrees around a country's breweries
-COUNTRY = {"name": "country", "value": ""}  # a slug; blank for all
-BREWERIES = {"field": "breweries", "type": "quantitative", "format": ","}
+COUNTRY, TYPE = ({"name": name, "value": ALL} for name in ("country", "brewery_type"))
+BREWERIES = {"field": "breweries", "type": "quantitative", "format": ",d"}
+WIDE = 1000  # breweries; an axis over more of them has 11.5k and 12k, not 11,500 and 12,000
 CONFIG = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
-    "axis": {"domain": False, "ticks": False, "grid": False, "labelLimit": 230, "title": None},
+    "axis": {
+        "domain": False,
+        "ticks": False,
+        "grid": False,
+        "labelLimit": 230,
+        "labelPadding": 6,
+        "title": None,
+    },
     "text": {"fontSize": 12},
     "axisY": {"labelFontSize": 12},
     "view": {"stroke": None},
@@ -36,14 +46,17 @@ CONFIG = {
 def charts(facts: Facts) -> dict[str, Chart]:
     """For each element of the page, by its id, the Vega that is drawn there, as wide as it is.
 
-    Those with the signal `country` show all countries until it is a country's slug.
+    Those with the signals `country` and `brewery_type` show everything until these are a slug
+    and a type.
     """
     counts = _counts(facts)
+    params = [COUNTRY, TYPE]
     drawn = {
-        "map": _alone(_map(facts.points), [COUNTRY, *_frames(facts.points)]),
-        "states": _alone(_ranking(counts, "state", [CHOSEN], STATES_SHOWN), [COUNTRY]),
-        "types": _alone(_ranking(counts, "type", [CHOSEN]), [COUNTRY]),
-        "countries": _alone(_ranking(counts, "nation", [])),
+        "map": _alone(map_of(facts.points), [*params, *frames(facts.points)]),
+        "states": _alone(_ranking(counts, "state", CHOSEN, most=STATES_SHOWN), params),
+        # What is not chosen is faint, not gone: it is what one compares with.
+        "types": _alone(_ranking(counts, "type", OF_COUNTRY, bright=OF_TYPE), params),
+        "countries": _alone(_ranking(counts, "nation", OF_TYPE, bright=OF_COUNTRY), params),
     }
     if len(facts.history) > 1:
         drawn["totals"] = _alone(_totals(facts.history))
@@ -53,7 +66,7 @@ def charts(facts: Facts) -> dict[str, Chart]:
 
 def picture(facts: Facts) -> bytes:
     """The map as a PNG on white."""
-    chart = _alone(_map(facts.points), [COUNTRY, *_frames(facts.points)])
+    chart = _alone(map_of(facts.points), [COUNTRY, TYPE, *frames(facts.points)])
     png: bytes = vl_convert.vegalite_to_png({**chart, **PICTURE_SIZE, "background": "white"})
     return png
 
@@ -81,108 +94,28 @@ def _counts(facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
-def _map(points: Sequence[Point]) -> Chart:
-    return {
-        "height": "container",
-        "projection": {
-            "type": "mercator",
-            "center": {"expr": "frame.center"},
-            "scale": {"expr": "min(width / frame.wide, height / frame.high)"},
-            "translate": {"expr": "[width / 2, height / 2]"},
-        },
-        "layer": [
-            {
-                "data": {"graticule": {"step": [10, 10]}},
-                "mark": {
-                    "type": "geoshape",
-                    "filled": False,
-                    "stroke": OTHER,
-                    "strokeOpacity": 0.25,
-                    "strokeWidth": 0.6,
-                    "clip": True,
-                },
-            },
-            {
-                "data": {"values": [*points]},
-                "transform": [CHOSEN],
-                "mark": {"type": "circle", "color": ACCENT, "opacity": 0.5, "clip": True},
-                "encoding": {
-                    "longitude": {"field": "longitude", "type": "quantitative"},
-                    "latitude": {"field": "latitude", "type": "quantitative"},
-                    "size": {
-                        "field": "breweries",
-                        "type": "quantitative",
-                        "scale": {
-                            "domain": [1, max((point["breweries"] for point in points), default=1)],
-                            "range": [
-                                {"expr": "width / 180 * close"},
-                                {"expr": "width / 6 * close"},
-                            ],
-                        },
-                        "legend": None,
-                    },
-                    "tooltip": [BREWERIES, {"field": "country"}],
-                },
-            },
-        ],
-    }
-
-
-def _frames(points: Sequence[Point]) -> list[Chart]:
-    """The parameters `frame`, what part of the world the map shows, and `close`, how close."""
-    by_country: dict[str, list[Point]] = {}
-    for point in points:
-        by_country.setdefault(point["country"], []).append(point)
-    edges = {country: _edges(found) for country, found in by_country.items()}
-    low, high = zip(*edges.values(), strict=True) if edges else ((WORLD[0],), (WORLD[1],))
-    edges[COUNTRY["value"]] = (
-        (min(lon for lon, _ in low), min(lat for _, lat in low)),
-        (max(lon for lon, _ in high), max(lat for _, lat in high)),
-    )
-    frames = {country: _frame(*of) for country, of in edges.items()}
-    return [
-        {"name": "frames", "value": frames},
-        {"name": "frame", "expr": "frames[country] || frames['']"},
-        {"name": "close", "expr": "country ? 4 : 1"},
-    ]
-
-
-def _edges(points: Sequence[Point]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The south-western and north-eastern corners, but for coordinates that are far off."""
-    spans = []
-    for axis in ("longitude", "latitude"):
-        values = [point[axis] for point in points for _ in range(point["breweries"])]
-        middle, reach = mean(values), FAR * max(pstdev(values), LEAST_DEVIATION)
-        near = [value for value in values if abs(value - middle) <= reach]
-        spans.append((min(near) - MARGIN, max(near) + MARGIN))
-    (west, east), (south, north) = spans
-    return (west, south), (east, north)
-
-
-def _frame(low: tuple[float, float], high: tuple[float, float]) -> Chart:
-    """In the terms of Mercator's projection, whose unit is the radian at the equator."""
-    (west, south), (east, north) = low, high
-    bottom, top = (asinh(tan(radians(max(-80, min(80, lat))))) for lat in (south, north))
-    middle = degrees(atan(sinh((bottom + top) / 2)))
-    return {
-        "center": [(west + east) / 2, middle],
-        "wide": radians(east - west),
-        "high": top - bottom,
-    }
-
-
 def _ranking(
     counts: Sequence[Mapping[str, Any]],
     of: str,
-    transform: Sequence[Chart],
+    where: str,
+    *,
     most: int | None = None,
+    bright: str = "true",
 ) -> Chart:
-    """Bars, the longest first, with their numbers."""
+    """Bars, the longest first, with their numbers.
+
+    Args:
+        counts: rows to add up.
+        of: the field that each bar is one value of.
+        where: which rows count.
+        most: how many bars; None for all.
+        bright: which bars are not faint.
+    """
     steps: list[Chart] = [
-        *transform,
+        {"filter": where},
         {
             "aggregate": [{"op": "sum", "field": "breweries", "as": "breweries"}],
-            "groupby": [of],
+            "groupby": [of, "country"] if of == "nation" else [of],
         },
     ]
     if most:
@@ -192,6 +125,7 @@ def _ranking(
             {"filter": f"datum.rank <= {most}"},
         ]
     return {
+        "description": f"Bars: breweries by {'country' if of == 'nation' else of}.",
         "height": {"step": 19},
         "data": {"values": [*counts]},
         "transform": steps,
@@ -213,9 +147,10 @@ def _ranking(
                     "cornerRadiusEnd": 2,
                     "height": {"band": 0.75},
                 },
+                "encoding": {"opacity": {"condition": {"test": bright, "value": 1}, "value": 0.35}},
             },
             {
-                "mark": {"type": "text", "align": "left", "dx": 4},
+                "mark": {"type": "text", "align": "left", "dx": 4, "aria": False},
                 "encoding": {"text": BREWERIES},
             },
         ],
@@ -223,13 +158,17 @@ def _ranking(
 
 
 def _totals(history: Sequence[Moment]) -> Chart:
+    totals = [moment.breweries for moment in history]
+    wide = max(totals) - min(totals) >= WIDE
     return {
+        "description": "A line: how many breweries each snapshot has.",
         "height": 150,
         "data": {
             "values": [
                 {"snapshot": _when(moment), "breweries": moment.breweries} for moment in history
             ]
         },
+        "transform": [_LOCAL],
         "mark": {"type": "line", "color": ACCENT, "point": {"color": ACCENT, "size": 45}},
         "encoding": {
             "x": _TIME,
@@ -237,15 +176,17 @@ def _totals(history: Sequence[Moment]) -> Chart:
                 "field": "breweries",
                 "type": "quantitative",
                 "scale": {"zero": False},
-                "axis": {"tickMinStep": 1, "tickCount": 4, "format": ","},
+                "axis": {"tickMinStep": 1, "tickCount": 4, "format": "~s" if wide else ",d"},
             },
-            "tooltip": [{"field": "snapshot"}, BREWERIES],
+            "tooltip": [_WHEN, BREWERIES],
         },
     }
 
 
 def _changes(history: Sequence[Moment]) -> Chart:
+    changes = [sum(filter(None, moment.changes.values())) for moment in history]
     return {
+        "description": "Bars: how many breweries were added, removed and changed in each snapshot.",
         "height": 110,
         "data": {
             "values": [
@@ -254,34 +195,41 @@ def _changes(history: Sequence[Moment]) -> Chart:
                 for kind, number in moment.changes.items()
             ]
         },
+        "transform": [_LOCAL],
         "mark": {"type": "bar", "width": {"band": 0.6}},
         "encoding": {
             "x": _TIME,
             "y": {
                 "field": "breweries",
                 "type": "quantitative",
-                "axis": {"tickMinStep": 1, "tickCount": 3, "format": ","},
+                "axis": {
+                    "tickMinStep": 1,
+                    "tickCount": 3,
+                    "format": "~s" if max(changes) >= WIDE else ",d",
+                },
             },
             "color": {
                 "field": "change",
                 "scale": {"domain": [*KINDS], "range": [ACCENT, GONE, OTHER]},
                 "legend": {"orient": "top", "title": None},
             },
-            "tooltip": [{"field": "snapshot"}, {"field": "change"}, BREWERIES],
+            "tooltip": [_WHEN, {"field": "change"}, BREWERIES],
         },
     }
 
 
 def _when(moment: Moment) -> str:
-    return f"{moment.time:%Y-%m-%d %H:%M:%S}"
+    return f"{moment.time:%Y-%m-%dT%H:%M:%SZ}"
 
 
+_LOCAL = {"calculate": "timeFormat(toDate(datum.snapshot), '%b %-d, %Y, %H:%M')", "as": "when"}
+_WHEN = {"field": "when", "title": "snapshot"}
 _TIME = {
     "field": "snapshot",
     "type": "ordinal",
     "axis": {
         "labelAngle": 0,
-        "labelExpr": "slice(datum.label, 0, 10)",
+        "labelExpr": "timeFormat(toDate(datum.label), '%b %-d, %Y')",
         "labelOverlap": "greedy",
         "labelSeparation": 12,
     },

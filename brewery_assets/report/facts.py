@@ -1,6 +1,6 @@
 """What the report shows: gold, where its breweries are, how it changed, and what was checked."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,9 +12,10 @@ from brewery_assets.checks.rules import RULES
 from brewery_assets.lake.lake import Lake
 from brewery_assets.lake.manifest import Manifest, time_of
 from brewery_assets.layers.changes import CHANGES
-from brewery_assets.layers.gold import GOLD
+from brewery_assets.layers.gold import GOLD, KEY
 from brewery_assets.layers.silver import SILVER
 from brewery_assets.presentation import visible
+from brewery_assets.report.happened import Happened, happened_of
 
 GRID = 2  # decimals of a degree: a kilometre, less than a point on the map is wide
 
@@ -49,10 +50,11 @@ class Facts(NamedTuple):
 
     Attributes:
         counts: gold's rows, with their text as people can be shown it.
-        points: longitude, latitude, country slug and how many breweries, in a grid.
+        points: longitude, latitude, country slug, type and how many breweries, in a grid.
         history: of the snapshots kept, oldest first.
         checks: of bronze, silver and gold.
         origins: the snapshots that the page is made from, gold first, bronze last.
+        happened: since the previous snapshot; None when it was not compared with one.
     """
 
     counts: list[dict[str, Any]]
@@ -60,29 +62,50 @@ class Facts(NamedTuple):
     history: list[Moment]
     checks: list[Check]
     origins: list[Manifest]
+    happened: Happened | None
 
 
 def points(silver: DataFrame) -> DataFrame:
-    """One row per country and point of a grid of a hundredth of a degree: how many breweries.
+    """One row per country, type and point of a grid of 0.01 degrees: how many breweries.
 
     Those without coordinates, or with some beyond the poles, are left out.
     """
     placed = silver.where(F.abs("longitude") <= 180).where(F.abs("latitude") <= 90)
     return placed.groupBy(
         "country",
+        F.coalesce("brewery_type", F.lit("unknown")).alias("type"),
         F.round("longitude", GRID).alias("longitude"),
         F.round("latitude", GRID).alias("latitude"),
     ).agg(F.count(F.lit(1)).alias("breweries"))
 
 
-def facts_of(lake: Lake, gold: DataFrame, silver: DataFrame) -> Facts:
-    """What the page shows, from the gold that this run reads and the silver behind it."""
+def facts_of(
+    lake: Lake,
+    gold: DataFrame,
+    silver: DataFrame,
+    read: Callable[[Manifest], DataFrame],
+) -> Facts:
+    """What the page shows.
+
+    Args:
+        lake: the lake.
+        gold: the rows that this run reads.
+        silver: the rows that they were counted from.
+        read: gives the rows of a snapshot.
+    """
     origins = [*_origins(lake, lake.reading(GOLD.name))]
+    counts = [_visible(row) for row in gold.orderBy(*KEY).collect()]
+    places = {
+        (row["country"], row["state"]): (row["state_name"], row["country_name"]) for row in counts
+    }
+    happened = None
+    if found := _changes(lake, origins[0].made_from[SILVER.name]):
+        since = time_of(found.compared_with[SILVER.name])
+        happened = happened_of(since, read(lake.verified(found)), silver, places)
     return Facts(
-        counts=[
-            _visible(row) for row in gold.orderBy("country", "state", "brewery_type").collect()
-        ],
-        points=[row.asDict() for row in points(silver).orderBy("longitude", "latitude").collect()],
+        counts=counts,
+        points=[_visible(row) for row in points(silver).orderBy("longitude", "latitude").collect()],
+        happened=happened,
         history=history(lake.manifests(GOLD.name), lake.manifests(CHANGES.name), origins[0]),
         checks=[*checks(reversed(origins))],
         origins=origins,
@@ -94,6 +117,18 @@ def _visible(row: Row) -> dict[str, Any]:
         name: visible(value) if isinstance(value, str) else value
         for name, value in row.asDict().items()
     }
+
+
+def _changes(lake: Lake, silver: str) -> Manifest | None:
+    """The changes that lead to a snapshot of silver, if it was compared with an older one."""
+    return next(
+        (
+            found
+            for found in lake.undamaged(CHANGES.name)
+            if found.made_from.get(SILVER.name) == silver and SILVER.name in found.compared_with
+        ),
+        None,
+    )
 
 
 def _origins(lake: Lake, manifest: Manifest) -> Iterator[Manifest]:

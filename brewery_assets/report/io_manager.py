@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from brewery_assets.lake.io_managers import Candidate, SnapshotIOManager
-from brewery_assets.report.page import CSV, PAGE, PICTURE, Report
+from brewery_assets.report.files import CSV, PAGE, PICTURE, Report
 
 FORMER = (CSV, PICTURE)  # earlier versions had copies of them beside the page
 

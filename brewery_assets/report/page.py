@@ -1,65 +1,50 @@
-"""The report's files: one page that needs nothing but itself, its tables as CSV, a picture."""
+"""The report's page, which needs nothing but itself, and the files beside it."""
 
 import base64
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import vl_convert
+from markupsafe import Markup
 
 from brewery_assets.checks.rule import format_numbers
 from brewery_assets.lake.manifest import time_of
 from brewery_assets.layers.changes import NOT_OPEN
 from brewery_assets.layers.gold import GOLD
-from brewery_assets.presentation import csv_cell, visible
+from brewery_assets.presentation import visible
 from brewery_assets.redaction import redacted
 from brewery_assets.report.charts import STATES_SHOWN, charts, picture
 from brewery_assets.report.facts import Facts
+from brewery_assets.report.files import CSV, PAGE, PICTURE, Report, table
 from brewery_assets.report.suspects_csv import SUSPECTS_COLUMNS, SUSPECTS_CSV
 
-PAGE, CSV, PICTURE = "index.html", "brewery_counts.csv", "breweries.png"
+SUSPECTS_SHOWN = 1000  # the CSV has all
 
 
-class Report(NamedTuple):
-    """The files of a report, by their names, and how many counts they show."""
-
-    files: dict[str, bytes]
-    rows: int
-
-
-def report_of(facts: Facts, suspects: Iterable[Mapping[str, Any]]) -> Report:
+def report_of(facts: Facts, suspects: Sequence[Mapping[str, Any]]) -> Report:
     """The files that show the facts and the suspicions.
 
     Args:
         facts: of the page.
-        suspects: rows of the suspicions' CSV.
+        suspects: as `suspects_of` gives them.
     """
     tables = {
         CSV: table(GOLD.columns, facts.counts),
         SUSPECTS_CSV: table(SUSPECTS_COLUMNS, suspects),
     }
-    files = {PICTURE: picture(facts), **tables, PAGE: page(facts, tables).encode()}
-    return Report(files, len(facts.counts))
+    shown = page(facts, suspects, tables).encode()
+    return Report({PICTURE: picture(facts), **tables, PAGE: shown}, len(facts.counts))
 
 
-def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """The rows as CSV that a spreadsheet may open, in UTF-8; a null is blank."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([csv_cell(row[name]) for name in columns] for row in rows)
-    return written.getvalue().encode()
-
-
-def page(facts: Facts, tables: Mapping[str, bytes]) -> str:
+def page(facts: Facts, suspects: Sequence[Mapping[str, Any]], tables: Mapping[str, bytes]) -> str:
     """The page: HTML with its styles, its data and the scripts that draw it.
 
     Args:
         facts: what it shows.
+        suspects: what it shows of the suspicions.
         tables: CSV files by their names. They are inside the page, so that it never leads to the
             files of another snapshot.
     """
@@ -72,20 +57,36 @@ def page(facts: Facts, tables: Mapping[str, bytes]) -> str:
     )
     environment.filters["number"] = lambda number: f"{number:,}"
     environment.filters["redacted"] = redacted  # an older version stored the URL whole
-    environment.filters["moment"] = lambda time: f"{time:%Y-%m-%d %H:%M} UTC"
+    environment.filters["moment"] = _moment
+    environment.filters["visible"] = lambda text: visible(text or "")
     return environment.get_template("page.html").render(
         facts=facts,
         totals=_totals(facts),
         countries=sorted({(row["country_name"], row["country"]) for row in facts.counts}, key=str),
+        types=sorted({row["brewery_type"] for row in facts.counts}),
         checks=[(check, visible(format_numbers(check.numbers))) for check in facts.checks],
         source=facts.origins[-1].source,
         as_of=time_of(facts.origins[0].snapshot),
         made_at=datetime.now(timezone.utc),
         charts=charts(facts),
         states_shown=STATES_SHOWN,
-        tables={name: base64.b64encode(content).decode() for name, content in tables.items()},
+        suspects=suspects[:SUSPECTS_SHOWN],
+        suspects_found=len(suspects),
+        counts_csv=CSV,
+        suspects_csv=SUSPECTS_CSV,
+        tables={
+            name: f"data:text/csv;charset=utf-8;base64,{base64.b64encode(content).decode()}"
+            for name, content in tables.items()
+        },
         script=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
     )
+
+
+def _moment(time: datetime) -> Markup:
+    """A time in UTC, which the page's script turns into the reader's own zone."""
+    utc = f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    machine = f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, utc, utc)
 
 
 def _totals(facts: Facts) -> dict[str, int]:

@@ -14,7 +14,7 @@ SUSPECTS_COLUMNS = ("id", *RECORD, "country", "column", "found", "suggested", "r
 
 
 def suspects_of(suspects: DataFrame, silver: DataFrame) -> list[dict[str, Any]]:
-    """The suspicions with the names, and the places, that the data set has.
+    """The suspicions with the names and places that the data set has, and the country's slug.
 
     Args:
         suspects: rows of suspect_breweries.
@@ -22,4 +22,4 @@ def suspects_of(suspects: DataFrame, silver: DataFrame) -> list[dict[str, Any]]:
     """
     records = silver.select("id", *RECORD, F.col("country_name"))
     rows = suspects.drop("name").join(records, "id", "left").orderBy(*KEY).collect()
-    return [{**row.asDict(), "country": row.country_name} for row in rows]
+    return [{**row.asDict(), "country": row.country_name, "slug": row.country} for row in rows]

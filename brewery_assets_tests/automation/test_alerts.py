@@ -19,9 +19,8 @@ from brewery_assets.automation.jobs import alerts_sensor
 from brewery_assets.definitions import resources_of
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.layers.gold import FAIL_AFTER, WARN_AFTER
-from brewery_assets.operations.alert_test import main
 from brewery_assets.settings import Settings
-from brewery_assets_tests.checkout import ROOT
+from brewery_assets_tests.checkout import ROOT, brewery
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.mail import SECRET, TOKEN, MailServer, WebHook
 from brewery_assets_tests.scenario import MASSACHUSETTS, OREGON, UNKNOWN_FIELDS
@@ -300,13 +299,12 @@ AlertTest = Callable[[str], tuple[int, str]]
 
 
 @pytest.fixture
-def alert_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> AlertTest:
+def alert_test(monkeypatch: pytest.MonkeyPatch) -> AlertTest:
     """What `make alert_test` runs, under these addresses: its exit code, and what it said."""
 
     def alert_test(urls: str) -> tuple[int, str]:
         monkeypatch.setenv("ALERT_URLS", urls)
-        code = main()
-        return code, "".join(capsys.readouterr())
+        return brewery("alert-test")
 
     return alert_test
 
@@ -315,7 +313,7 @@ def alert_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 def test_the_command_of_alert_test_ends_with_its_code(hook: WebHook, tmp_path: Path) -> None:
     hook.status = 500
     done = subprocess.run(
-        [sys.executable, "-m", "brewery_assets.operations.alert_test"],
+        [sys.executable, "-m", "brewery_assets", "alert-test"],
         cwd=tmp_path,
         env={**os.environ, "ALERT_URLS": hook.url, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -16,7 +15,7 @@ from brewery_assets.definitions import definitions_of
 from brewery_assets.operations import platform as operations
 from brewery_assets.report.asset import REPORT
 from brewery_assets.settings import Settings
-from brewery_assets_tests.checkout import JOB, ROOT, Checkout
+from brewery_assets_tests.checkout import JOB, ROOT, Checkout, brewery
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.dagster_ui import dagster_daemon
 from brewery_assets_tests.mail import SECRET, TOKEN, MailServer, WebHook
@@ -102,7 +101,7 @@ def test_a_run_that_goes_on_may_make_the_report_itself(pipeline: Pipeline) -> No
 
 
 def operate(checkout: Checkout, verb: str) -> str:
-    code, said = checkout.run(sys.executable, "-m", "brewery_assets.operations", verb)
+    code, said = checkout.run(*checkout.brewery(verb))
     assert code == 0, said
     return said
 
@@ -194,16 +193,22 @@ def test_status_of_a_platform_that_has_not_been_used_yet(pipeline: Pipeline) -> 
     assert re.search(r"^  gold_brewery_counts +none yet$", said, re.MULTILINE)
 
 
-@pytest.mark.parametrize("verb", ["start", "status"])
-def test_a_setting_that_is_wrong_is_named(
-    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("verb", ["start", "stop", "status", "run", "report", "verify"])
+def test_a_setting_that_is_wrong_is_named(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(Path.cwd()))
     monkeypatch.setenv("LAKE_URI", "ftp://host/lake")
-    assert operations.main([verb]) == 2
-    assert capsys.readouterr().err.startswith("LAKE_URI=ftp://host/lake: allowed is a folder")
+    code, said = brewery(verb)
+    assert code == 2
+    assert said.startswith("LAKE_URI=ftp://host/lake: allowed is a folder")
 
 
-@pytest.mark.parametrize("verb", ["", "restart"])
-def test_any_other_word_is_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert operations.main([verb]) == 2
-    assert capsys.readouterr().err == "start, stop or status?\n"
+@pytest.mark.parametrize("verb", ["start", "stop", "status", "run", "report", "log"])
+def test_in_another_folder_a_command_says_where_to_type_it(verb: str) -> None:
+    said = "DAGSTER_HOME is not set: type this in the project's folder\n"
+    assert brewery(verb) == (2, said)
+
+
+def test_any_other_word_is_refused() -> None:
+    code, said = brewery("restart")
+    assert code == 2
+    assert "No such command 'restart'" in said

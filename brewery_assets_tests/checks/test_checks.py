@@ -507,7 +507,7 @@ def test_every_check_of_a_layer_is_shown_on_its_asset_and_one_that_blocks_says_s
     nodes = defs.resolve_asset_graph().asset_check_keys
     found = {(key.asset_key.to_user_string(), key.name) for key in nodes}
     expected = {(layer, name) for layer, rules in RULES.items() for name in rules}
-    assert found == expected | {("silver_breweries", "meets_expectations")}
+    assert found == expected | {("silver_data_docs", "meets_expectations")}
 
 
 def test_another_code_location_hears_of_a_gold_that_is_published_and_of_no_other(

@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brewery_assets.checks.expectations import meets_expectations
 from brewery_assets.definitions import ASSETS, defs
 from brewery_assets_tests.conftest import Pipeline, failure_of
 from brewery_assets_tests.scenario import GOOD, NOWHERE, UNKNOWN_FIELDS
@@ -22,7 +21,7 @@ DOCS = "data_docs/silver_breweries"
 # One process for all: importing the library takes ten seconds.
 pytestmark = pytest.mark.xdist_group("spark")
 EXPECTATIONS = pytest.mark.slow("needs Great Expectations")
-CHECK = dg.AssetCheckKey(dg.AssetKey("silver_breweries"), "meets_expectations")
+AUDIT = "silver_data_docs"
 
 
 @pytest.fixture
@@ -34,8 +33,8 @@ def installed() -> None:
 
 def audit(pipeline: Pipeline, *, fails: bool = False) -> dg.ExecuteInProcessResult:
     result = dg.materialize(
-        [*ASSETS, meets_expectations],
-        selection=dg.AssetSelection.checks(CHECK),
+        ASSETS,
+        selection=dg.AssetSelection.assets(AUDIT),
         resources=pipeline.resources(),
         instance=pipeline.instance,
         raise_on_error=False,
@@ -44,9 +43,19 @@ def audit(pipeline: Pipeline, *, fails: bool = False) -> dg.ExecuteInProcessResu
     return result
 
 
+def materialized(result: dg.ExecuteInProcessResult) -> list[dg.AssetMaterialization]:
+    return [
+        event.step_materialization_data.materialization
+        for event in result.get_asset_materialization_events()
+    ]
+
+
 def found(result: dg.ExecuteInProcessResult) -> tuple[bool, dict[str, Any]]:
     (check,) = result.get_asset_check_evaluations()
     assert check.severity is dg.AssetCheckSeverity.WARN
+    assert check.asset_key.to_user_string() == AUDIT
+    (docs,) = materialized(result)
+    assert docs.metadata["data_docs"] == check.metadata["data_docs"]
     return check.passed, {name: value.value for name, value in check.metadata.items()}
 
 
@@ -132,8 +141,8 @@ def test_the_pipeline_neither_runs_the_audit_nor_imports_what_it_needs(pipeline:
         for job in ("run_pipeline_brewery", "audit_silver")
     }
     assert "silver_and_rejected_breweries" in steps["run_pipeline_brewery"]
-    assert "audit_silver_by_expectations" not in steps["run_pipeline_brewery"]
-    assert steps["audit_silver"] == {"audit_silver_by_expectations"}
+    assert AUDIT not in steps["run_pipeline_brewery"]
+    assert steps["audit_silver"] == {AUDIT}
     imported = (
         "import sys, brewery_assets.definitions; sys.exit('great_expectations' in sys.modules)"
     )
@@ -146,7 +155,7 @@ def test_a_run_that_makes_silver_leaves_the_audit_for_later(
 ) -> None:
     monkeypatch.setitem(sys.modules, "great_expectations", None)
     everything = dg.materialize(
-        [*ASSETS, meets_expectations],
+        ASSETS,
         resources=pipeline.resources(),
         instance=pipeline.instance,
         raise_on_error=False,
@@ -155,3 +164,4 @@ def test_a_run_that_makes_silver_leaves_the_audit_for_later(
     names = {check.check_name for check in everything.get_asset_check_evaluations()}
     assert "ids_are_unique" in names
     assert "meets_expectations" not in names
+    assert AUDIT not in {made.asset_key.to_user_string() for made in materialized(everything)}

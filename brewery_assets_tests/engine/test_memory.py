@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
 
 from brewery_assets.engine import engines as spark_engines
 from brewery_assets.engine.engines import Sail
 from brewery_assets.engine.memory import memory_allowed
+from brewery_assets.engine.spark import Spark
 from brewery_assets.settings import SettingsError
 
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -59,3 +62,24 @@ def test_too_little_memory_is_an_error_before_any_work(monkeypatch: pytest.Monke
     monkeypatch.setattr(spark_engines, "NEEDED", 2 * MACHINE)
     with pytest.raises(SettingsError, match=r"^A run needs about \d+ MB of memory, but only \d+ "):
         Sail(s3=None).require()
+
+
+def rows_sorted(monkeypatch: pytest.MonkeyPatch, pool: int) -> int:
+    """Sorts 60 MB of text in an engine whose pool has as many bytes; how many rows come out."""
+    monkeypatch.setenv("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", str(pool))
+    spark = Spark()
+    try:
+        numbers = spark.spark_session.range(300_000)
+        text = F.concat(F.reverse(F.col("id").cast("string")), F.lit("x" * 200))
+        rows = numbers.select(text.alias("text"))
+        return spark.hold(rows.orderBy("text")).count()
+    finally:
+        spark.stop()
+
+
+def test_what_does_not_fit_into_the_engines_memory_is_sorted_on_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(PySparkException, match=r"(?i)memory|resources exhausted"):
+        rows_sorted(monkeypatch, 1_000_000)
+    assert rows_sorted(monkeypatch, 50_000_000) == 300_000

@@ -165,7 +165,7 @@ def test_a_listener_that_says_nothing_is_refused_before_any_work(
         started = time.monotonic()
         message = failure_of(pipeline.run(fails=True))
     assert time.monotonic() - started < 60
-    assert "listens there does not speak gRPC over TLS, which a token needs except to " in message
+    assert "there does not speak gRPC over TLS, which a token needs except to " in message
     assert "hidden" not in message
     assert not pipeline.api.requests
 

@@ -1,10 +1,10 @@
 """A job started from a terminal where Dagster is services, and followed to its end."""
 
+import io
 import json
 import os
 import re
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +14,8 @@ import dagster as dg
 import pytest
 
 from brewery_assets.operations.launch import Follower
+from brewery_assets.operations.progress import Progress
+from brewery_assets.operations.terminal import Terminal
 from brewery_assets_tests.checkout import JOB, ROOT, Checkout
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.dagster_ui import dagster_daemon
@@ -25,7 +27,12 @@ pytestmark = pytest.mark.xdist_group("services")
 DAEMON = pytest.mark.slow("runs go through Dagster's daemon")
 COMMAND = pytest.mark.slow("a command that starts Dagster")
 
-LAUNCH = (sys.executable, "-u", "-m", "brewery_assets.operations.launch")
+# As in deploy/dagster.yaml: it is what tells a command that runs are processes of a service.
+LAUNCHER = """
+run_launcher:
+  module: brewery_assets.operations.run_launcher
+  class: WatchedRunLauncher
+"""
 UI = "https://dagster.example.org"
 
 
@@ -46,13 +53,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     ):
         pipeline = Pipeline(api, str(folder / "lake"), instance)
         checkout = checkout_of(pipeline, folder / "checkout")
-        settings = checkout.folder / "dagster.yaml"
-        settings.unlink()
-        settings.write_text(
-            (ROOT / "dagster.yaml")
-            .read_text()
-            .replace("run_monitoring:\n", "run_monitoring:\n  poll_interval_seconds: 2\n")
-        )
         with dagster_daemon(checkout):
             yield Services(pipeline, checkout)
 
@@ -68,7 +68,7 @@ def services(running: Services) -> Iterator[Services]:
 
 
 def checkout_of(pipeline: Pipeline, folder: Path) -> Checkout:
-    return Checkout(
+    checkout = Checkout(
         folder,
         {
             "BREWERY_API_URL": pipeline.api.url,
@@ -76,6 +76,12 @@ def checkout_of(pipeline: Pipeline, folder: Path) -> Checkout:
             "DAGSTER_WEBSERVER_URL": UI,
         },
     )
+    settings = checkout.folder / "dagster.yaml"
+    settings.unlink()
+    kept = (ROOT / "dagster.yaml").read_text()
+    kept = kept.replace("run_monitoring:\n", "run_monitoring:\n  poll_interval_seconds: 2\n")
+    settings.write_text(kept + LAUNCHER)
+    return checkout
 
 
 @DAEMON
@@ -95,9 +101,10 @@ def test_a_run_that_was_killed_does_not_block_the_next_one_whose_end_is_the_exit
     process.communicate()
     pipeline.api.faults = Faults()
     del pipeline.api.rows[5:]
-    code, said = checkout.run(*LAUNCH, JOB)
+    code, said = checkout.run(*checkout.brewery("run"))
     assert code == 1
-    assert "'row_count_is_plausible' on 'bronze_breweries' did not pass" in said
+    assert "Cause   row_count_is_plausible: There are rows" in said
+    assert re.search(r"\n +\(.*\bprevious: 13\b.*\)\n", said)
     assert re.search(r"\nRun [0-9a-f]{8} failed: https://dagster\.example\.org/runs/", said)
 
 
@@ -107,25 +114,29 @@ def test_whoever_starts_the_pipeline_may_set_its_limits_for_this_run(services: S
     del pipeline.api.rows[5:]
     checkout.environment["ROWS_LOST_PERCENT"] = "100"
     before = len(pipeline.lake.manifests("gold_brewery_counts"))
-    code, said = checkout.run(*LAUNCH, JOB)
+    code, said = checkout.run(*checkout.brewery("run"))
     assert code == 0, said
     assert re.match(r"Run [0-9a-f]{8}: https://dagster\.example\.org/runs/[0-9a-f-]{36}\n", said)
     assert "page 1 of 1: 5 breweries" in said
-    assert "Asset check 'counts_add_up' on 'gold_brewery_counts' passed." in said
+    assert re.search(r"\ngold_brewery_counts +\d rows .* \d\.\d s", said)
+    assert "\nWhat next:\n" in said
     assert re.search(r"\nRun [0-9a-f]{8} succeeded: https://dagster\.example\.org/runs/", said)
     assert len(pipeline.lake.manifests("gold_brewery_counts")) == before + 1
 
 
-def test_the_cause_of_a_failure_is_told(
-    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("verbose", [False, True])
+def test_the_cause_of_a_failure_is_told(pipeline: Pipeline, verbose: bool) -> None:
     pipeline.api.faults = Faults(always_status=403)
     run = pipeline.run(fails=True)
-    capsys.readouterr()
-    assert Follower(pipeline.instance, run.run_id).outcome() is dg.DagsterRunStatus.FAILURE
-    said = capsys.readouterr().out
-    assert 'Execution of step "bronze_breweries" failed.' in said
-    assert re.search(r"RefusedError: GET \S+/breweries\?\S+ answered 403", said), said
+    out, err = io.StringIO(), io.StringIO()
+    progress = Progress(Terminal(out, err), verbose=verbose)
+    follower = Follower(pipeline.instance, run.run_id, progress)
+    assert follower.outcome() is dg.DagsterRunStatus.FAILURE
+    progress.explain(JOB, run.run_id)
+    said = err.getvalue()
+    assert "Failed  bronze_breweries failed. Readers keep the last published snapshot.\n" in said
+    assert re.search(r"Cause   GET \S+/breweries\?\S+ answered 403", said), said
+    assert ("Traceback" in out.getvalue() or "Stack Trace" in out.getvalue()) is verbose
 
 
 def test_a_run_counts_as_lost_after_half_an_hour() -> None:
@@ -139,7 +150,7 @@ def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     checkout = checkout_of(pipeline, tmp_path / "checkout")
-    process = checkout.start(*LAUNCH, JOB)
+    process = checkout.start(*checkout.brewery("run"))
     checkout.until(process, "still queued: another run goes on, or the daemon is down")
     os.kill(process.pid, signal.SIGTERM)
     said, _ = process.communicate(timeout=180)
@@ -150,11 +161,12 @@ def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
 @COMMAND
 def test_what_cannot_be_started_is_told(pipeline: Pipeline, tmp_path: Path) -> None:
     checkout = checkout_of(pipeline, tmp_path / "checkout")
-    code, said = checkout.run(*LAUNCH, "no_such_job")
+    (checkout.folder / "workspace.yaml").unlink()
+    code, said = checkout.run(*checkout.brewery("run"))
     assert code == 1
-    assert "no_such_job" in said
+    assert "workspace.yaml" in said
     checkout.environment["SNAPSHOTS_KEPT"] = "many"
-    assert checkout.run(*LAUNCH, JOB) == (
-        1,
+    assert checkout.run(*checkout.brewery("run")) == (
+        2,
         "SNAPSHOTS_KEPT=many: allowed is a whole number, 1 or more\n",
     )

@@ -11,7 +11,8 @@ from brewery_assets.aws import Aws
 from brewery_assets.lake.lake import Lake
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.lake.s3 import Bucket
-from brewery_assets.operations.verify import main, report
+from brewery_assets.operations.verify import report
+from brewery_assets_tests.checkout import brewery
 from brewery_assets_tests.conftest import LAYERS
 from demo.s3 import S3Server
 
@@ -42,9 +43,9 @@ def without_checksums(manifest: Manifest) -> dict[str, object]:
     return {"files": [file._replace(checksum=None) for file in manifest.files]}
 
 
-def test_a_whole_lake_is_found_whole(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main() == 0
-    said = capsys.readouterr().out
+def test_a_whole_lake_is_found_whole(folder: Path) -> None:
+    code, said = brewery("verify")
+    assert code == 0
     snapshot = newest(folder, "silver_breweries").snapshot
     assert said.startswith(f"The lake {folder}\n")
     assert [line.split()[0] for line in said.splitlines() if line.startswith("  ")] == [*LAYERS]
@@ -55,16 +56,14 @@ def test_a_whole_lake_is_found_whole(folder: Path, capsys: pytest.CaptureFixture
     )
 
 
-def test_a_byte_that_changed_is_found_with_its_file_and_the_exit_code_is_1(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_byte_that_changed_is_found_with_its_file_and_the_exit_code_is_1(folder: Path) -> None:
     silver = newest(folder, "silver_breweries")
     file = folder / silver.folder / silver.files[0].path
     content = bytearray(file.read_bytes())
     content[10] ^= 1
     file.write_bytes(content)
-    assert main() == 1
-    said = capsys.readouterr().out
+    code, said = brewery("verify")
+    assert code == 1
     assert f"{silver.snapshot}  DAMAGED: {silver.files[0].path} has another content" in said
     assert said.count("whole\n") == len(LAYERS) - 1
     assert (
@@ -222,15 +221,17 @@ def test_a_file_of_a_bucket_that_changed_is_found_by_its_etag(
 
 @pytest.mark.usefixtures("folder")
 def test_a_bad_setting_and_a_store_that_is_not_there_are_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SNAPSHOTS_KEPT", "none")
-    assert main() == 2
-    assert capsys.readouterr().err.startswith("SNAPSHOTS_KEPT=none: allowed is")
+    code, said = brewery("verify")
+    assert code == 2
+    assert said.startswith("SNAPSHOTS_KEPT=none: allowed is")
     monkeypatch.delenv("SNAPSHOTS_KEPT")
     monkeypatch.setenv("LAKE_URI", "s3://lake/x")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         monkeypatch.setenv(name, "x")
-    assert main() == 2
-    assert "nobody answers; correct AWS_ENDPOINT_URL or try later: " in capsys.readouterr().err
+    code, said = brewery("verify")
+    assert code == 2
+    assert "nobody answers; correct AWS_ENDPOINT_URL or try later: " in said

@@ -6,23 +6,30 @@ import errno
 import html
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.lake import Lake
+from brewery_assets.lake.manifest import time_of
 from brewery_assets.lake.storage import Folder, Storage
 from brewery_assets.report.asset import REPORT
 from brewery_assets.report.charts import STATES_SHOWN
-from brewery_assets.report.page import Report
+from brewery_assets.report.files import Report
 from brewery_assets.report.suspects_csv import SUSPECTS_CSV
 from brewery_assets_tests.browser import Shown
+from brewery_assets_tests.checkout import ROOT
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import GOOD, IRELAND, OREGON, SILESIA, row
 from demo.data import Row
@@ -34,7 +41,14 @@ pytestmark = [
 ]
 
 GOLD, SILVER = "gold_brewery_counts", "silver_breweries"
-PHONE = {"width": 390, "height": 844}
+PHONE = {"width": 360, "height": 740}
+LARGEST = 2_500_000  # bytes of the page, which people send to one another
+# What the window, or the scrolling region around it, cuts off at its right edge.
+CUT = """() => [...document.querySelectorAll("body *")]
+    .filter(it => !it.closest("svg, thead, .hidden-text"))
+    .filter(it => it.getBoundingClientRect().right > innerWidth
+        || getComputedStyle(it).display !== "inline" && it.scrollWidth > it.clientWidth + 1)
+    .map(it => it.outerHTML.slice(0, 100))"""
 CSV = "brewery_counts.csv"
 
 
@@ -85,7 +99,8 @@ def test_what_the_page_shows_of_the_real_data_is_gold(
     pipeline.api.rows[:] = real_rows
     pipeline.run()
     gold = pipeline.rows(GOLD)
-    shown = Shown(browser, published(pipeline))
+    page = published(pipeline)
+    shown = Shown(browser, page)
     assert shown.table() == table_of(gold)
     assert shown.page.inner_text("#breweries") == "11,822"
     assert shown.page.inner_text("#counts caption") == "613 rows, 11,822 breweries"
@@ -106,8 +121,191 @@ def test_what_the_page_shows_of_the_real_data_is_gold(
     assert shown.bars("types") == total(of_belgium, "brewery_type")
     assert sorted(shown.bars("states").values()) == sorted(total(of_belgium, "state").values())
     assert shown.page.locator("#map .mark-symbol path").count() < 500
+
+    shown.choose("micro", of="type")
+    micro = [row for row in of_belgium if row["brewery_type"] == "micro"]
+    assert shown.table() == table_of(micro)
+    assert shown.page.inner_text("#chosen") == f"{sum(total(micro, 'state').values())} breweries"
+    assert sorted(shown.bars("states").values()) == sorted(total(micro, "state").values())
+    assert shown.bars("types") == total(of_belgium, "brewery_type")  # to compare with
+    assert shown.bars("countries") == total(
+        [row for row in gold if row["brewery_type"] == "micro"], "country_name"
+    )
     assert not shown.said
     assert not shown.asked
+    shown.close()
+
+    assert page.stat().st_size < LARGEST
+    suspicions = pipeline.rows("suspect_breweries")
+    phone = Shown(browser, page, "#country=portugal", viewport=PHONE)
+    of_portugal = [row for row in suspicions if row["country"] == "portugal"]
+    assert len(phone.rows("suspects")) == len(of_portugal)
+    phone.page.fill("#search-suspects", "vadia swapped")
+    assert phone.page.inner_text("#suspects caption") == "1 suspicion"
+    phone.choose("")
+    phone.page.fill("#search-suspects", "")
+    assert (
+        len(phone.rows("suspects")) == len(suspicions) == len(rows_of(csv_in(page, SUSPECTS_CSV)))
+    )
+    assert phone.page.evaluate(CUT) == []
+    phone.close()
+
+
+@pytest.mark.usefixtures("published")
+def test_the_choice_is_in_the_address_and_an_unknown_one_chooses_nothing(
+    pipeline: Pipeline, browser: Browser
+) -> None:
+    page = published(pipeline)
+    shown = Shown(browser, page)
+    everything = shown.table()
+    shown.choose("belgium")
+    shown.choose("micro", of="type")
+    belgian = shown.table()
+    assert 0 < len(belgian) < len(everything)
+    chosen = shown.page.evaluate("location.hash")
+    assert chosen == "#country=belgium&type=micro"
+    sent = Shown(browser, page, chosen)
+    assert sent.table() == belgian
+    assert sum(sent.bars("states").values()) == sum(row[3] for row in belgian)
+    sent.page.evaluate("location.hash = '#country=poland'")
+    sent.page.wait_for_function("document.getElementById('type').value === ''")
+    assert [row[0] for row in sent.table()] == ["Poland"]
+    sent.close()
+    for unknown in ("#country=atlantis&type=%3Cscript%3E", "#belgium", "#country"):
+        other = Shown(browser, page, unknown)
+        assert other.table() == everything
+        assert not other.said
+        other.close()
+    shown.choose("")
+    shown.choose("", of="type")
+    assert shown.page.evaluate("location.href") == page.as_uri()
+    assert not shown.said
+    shown.close()
+
+
+def test_the_page_lists_what_happened_since_the_last_snapshot(
+    pipeline: Pipeline, browser: Browser
+) -> None:
+    pipeline.api.rows[:] = [*GOOD]
+    pipeline.run()
+    oregon, massachusetts, missouri, _, again, french, dutch, *others = GOOD
+    pipeline.api.rows[:] = [
+        {**oregon, "brewery_type": "closed"},
+        {**massachusetts, "name": "4 Beards", "city": "Boston"},
+        {**missouri, "phone": "3145550100"},
+        {**again, "city": "Kansas City"},
+        {**french, "brewery_type": "planning"},
+        dutch,
+        *others,
+        row("New", "Italy/Bolzano/Meran", id="x" * 8),
+        row("Planned", "Italy/Bolzano/Meran", id="y" * 8, brewery_type="planning"),
+    ]
+    pipeline.run()
+    page = published(pipeline)
+    shown = Shown(browser, page, viewport=PHONE)
+    assert shown.rows("happened") == [
+        ["New\nMeran, Bolzano, Italy", "opened", "type: micro"],
+        ["(405) Brewing Co\nNorman, Oregon, United States", "closed", "type: micro → closed"],
+        [
+            "4 Beards\nBoston, Massachusetts, United States",
+            "moved, renamed",
+            "name: 3 Beards Beer Company → 4 Beards; city: Williamsburg → Boston",
+        ],
+        [
+            "A Third Missouri Beer Company\nKansas City, Missouri, United States",
+            "moved",
+            "city: Saint Louis → Kansas City",
+        ],
+        [
+            "Another Missouri Beer Company\nMissouri, United States",
+            "no longer listed",
+            "type: brewpub",
+        ],
+    ]
+    said = shown.page.inner_text("main")
+    assert "1 opened, 1 closed, 2 moved, 1 renamed, 1 no longer listed, and 3 corrected" in said
+    shown.page.fill("#search-happened", "missouri listed")
+    assert [row[1] for row in shown.rows("happened")] == ["no longer listed"]
+    assert shown.page.inner_text("#happened caption") == "1 brewery"
+    shown.page.fill("#search-happened", "")
+    shown.choose("italy")
+    assert [row[1] for row in shown.rows("happened")] == ["opened"]
+    assert shown.page.evaluate(CUT) == []
+    assert not shown.said
+    shown.close()
+
+    pipeline.run()  # nothing happens
+    shown = Shown(browser, published(pipeline))
+    said = shown.page.inner_text("main")
+    assert "0 opened, 0 closed, 0 moved, 0 renamed, 0 no longer listed" in said
+    assert not shown.page.locator("#happened").count()
+    shown.close()
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_criticize(pipeline: Pipeline, browser: Browser, scheme: str) -> None:
+    pipeline.api.rows[0] = {**pipeline.api.rows[0], "name": "Renamed"}
+    pipeline.run()
+    page = published(pipeline)
+    for width in (360, 1280):
+        shown = Shown(browser, page, viewport={"width": width, "height": 800}, color_scheme=scheme)
+        assert shown.rows("happened")
+        found = Axe().run(shown.page)
+        assert found.violations_count == 0, found.generate_report()
+        shown.close()
+
+
+@pytest.mark.usefixtures("published")
+def test_the_keyboard_reaches_every_control_and_table(pipeline: Pipeline, browser: Browser) -> None:
+    shown = Shown(browser, published(pipeline))
+    reached = []
+    for _ in range(12):
+        shown.page.keyboard.press("Tab")
+        reached.append(
+            shown.page.evaluate(
+                "() => { const it = document.activeElement; return it.id || it.innerText }"
+            )
+        )
+    assert reached[:4] == ["country", "type", CSV, "search"]
+    assert {"Country", "Breweries", SUSPECTS_CSV} <= {*reached}
+    shown.page.locator("#country").focus()
+    shown.page.keyboard.type("Poland")
+    assert {row[0] for row in shown.table()} == {"Poland"}
+    shown.close()
+
+
+@pytest.mark.usefixtures("published")
+def test_times_are_in_the_readers_zone_with_utc_as_their_title(
+    pipeline: Pipeline, browser: Browser
+) -> None:
+    page = published(pipeline)
+    utc = time_of(pipeline.newest(GOLD).snapshot)
+    tokyo = utc.astimezone(timezone(timedelta(hours=9)))
+    shown = Shown(browser, page, timezone_id="Asia/Tokyo")
+    as_of = shown.page.locator("header time")
+    assert as_of.inner_text() == f"{tokyo:%b} {tokyo.day}, {tokyo:%Y, %H:%M} GMT+9"
+    assert as_of.get_attribute("title") == f"{utc:%Y-%m-%d %H:%M} UTC"
+    shown.close()
+    without = browser.new_context(java_script_enabled=False).new_page()
+    without.goto(page.as_uri())
+    assert without.inner_text("header time") == f"{utc:%Y-%m-%d %H:%M} UTC"
+    without.context.close()
+
+
+@pytest.mark.usefixtures("published")
+def test_the_map_has_land_under_its_points(pipeline: Pipeline, browser: Browser) -> None:
+    shown = Shown(browser, published(pipeline))
+    land = shown.page.locator("#map .mark-shape path")
+    points = shown.page.locator("#map .mark-symbol path").first
+    assert len(str(land.get_attribute("d"))) > 10_000
+    assert land.evaluate(
+        "(land, point) => land.compareDocumentPosition(point) & Node.DOCUMENT_POSITION_FOLLOWING",
+        points.element_handle(),
+    )
+    shown.choose("belgium")
+    assert land.evaluate("land => land.getBBox().width > 0")
+    assert not shown.said
     shown.close()
 
 
@@ -117,7 +315,7 @@ def test_the_table_is_searched_and_sorted(pipeline: Pipeline, browser: Browser) 
     everything = shown.table()
     shown.page.fill("#search", "dolnoslaskie MICRO")  # as it is typed without the letters
     assert shown.table() == [("Poland", "dolnośląskie", "micro", 1)]
-    assert shown.page.inner_text("#counts caption") == "1 rows, 1 breweries"
+    assert shown.page.inner_text("#counts caption") == "1 row, 1 brewery"
     shown.page.fill("#search", "")
     head = shown.page.get_by_role("columnheader", name="Breweries")
     head.get_by_role("button").click()
@@ -162,9 +360,17 @@ def test_names_of_the_source_are_shown_and_not_run(pipeline: Pipeline, browser: 
         {**SILESIA, "country": evil, "state_province": braces, "state": braces},
     ]
     pipeline.run()
+    pipeline.api.rows[1] |= {"name": evil, "brewery_type": evil, "phone": "12", "city": braces}
+    pipeline.run()
     shown = Shown(browser, published(pipeline))
-    assert (evil, braces, "micro", 1) in shown.table()
+    assert (evil, braces, evil.lower(), 1) in shown.table()
     assert shown.bars("countries")[evil] == 1
+    ((name, _, details),) = shown.rows("happened")
+    assert name == f"{evil}\n{braces}, {braces}, {evil}"
+    assert f"name: Browar Cztery Ściany → {evil}" in details
+    assert any(row[0].startswith(evil) for row in shown.rows("suspects"))
+    shown.choose(evil.lower(), of="type")
+    assert [row[0] for row in shown.table()] == [evil]
     assert not shown.said
     assert not shown.asked
     shown.close()
@@ -309,7 +515,7 @@ def test_the_page_and_its_csv_agree_wherever_a_publication_breaks_off(pipeline: 
             for row in rows_of(csv_in(page))
         ]
         assert shown == re.findall(
-            '<tr data-country=".*?"><td>(.*?)</td><td>.*?</td><td>(.*?)</td><td.*?>(.*?)</td>', said
+            "<tr data-.*?><td>(.*?)</td><td>.*?</td><td>(.*?)</td><td.*?>(.*?)</td>", said
         )
         assert f"Breweries: {len(shown)} in {len(shown)} countries" in said
         found.append(page.read_bytes())
@@ -422,6 +628,16 @@ def test_the_report_lies_in_a_bucket_as_a_page(pipeline_on_s3: Pipeline, s3: S3S
     found = s3.client().get_object(Bucket="lake", Key=f"{prefix}/{REPORT}/index.html")
     assert found["ContentType"] == "text/html"
     assert b"Breweries of the Open Brewery DB" in found["Body"].read()
+
+
+def test_what_draws_is_imported_for_a_report_only() -> None:
+    loaded = (
+        "import sys, brewery_assets.definitions; "
+        "sys.exit(bool({'jinja2', 'vl_convert'} & {*sys.modules}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", loaded], env=environment, check=False)
+    assert done.returncode == 0
 
 
 def test_a_report_without_any_gold_says_what_to_do(pipeline: Pipeline) -> None:

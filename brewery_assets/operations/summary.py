@@ -4,6 +4,7 @@ import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 
 from brewery_assets.lake.lake import Lake
@@ -12,12 +13,13 @@ from brewery_assets.lake.rows import parquet_files, table_of
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.suspects.table import SUSPECTS
 from brewery_assets.operations.platform import LAYERS, layer_line
+from brewery_assets.presentation import visible
 
 PLACES = 10
 
 
 def summary_of(lake: Lake) -> str:
-    """The newest snapshot of each layer, the largest places, the types, and what to type next."""
+    """The newest snapshot of each layer, the largest places and the types."""
     newest = {layer: manifest for layer in LAYERS if (manifest := lake.newest(layer))}
     places: Counter[str] = Counter()
     types: Counter[str] = Counter()
@@ -25,12 +27,11 @@ def summary_of(lake: Lake) -> str:
     for file in parquet_files(lake, gold):
         for row in table_of(file).to_pylist():
             place = f"{row['country_name'] or 'no country'} / {row['state_name'] or 'no state'}"
-            places[place] += row["brewery_count"]
-            types[row["brewery_type"]] += row["brewery_count"]
+            places[visible(place)] += row["brewery_count"]
+            types[visible(row["brewery_type"])] += row["brewery_count"]
     left = _ranking(f"The {PLACES} largest places", places.most_common(PLACES))
     right = _ranking("By type", types.most_common())
     width = max(map(len, left)) + 4
-    left += [""] * (len(right) - len(left))
     return "\n".join(
         [
             "",
@@ -42,13 +43,25 @@ def summary_of(lake: Lake) -> str:
             ),
             *_suspicions(newest.get(SUSPECTS.name)),
             "",
-            *(f"  {a:{width}}{b}".rstrip() for a, b in zip(left, right, strict=True)),
+            *(f"  {a:{width}}{b}".rstrip() for a, b in zip_longest(left, right, fillvalue="")),
+        ]
+    )
+
+
+def next_steps(*more: str) -> str:
+    """What to type after a run.
+
+    Args:
+        more: lines of which each has a command and what it does.
+    """
+    return "\n".join(
+        [
             "",
             "What next:",
-            "  make dev            the lineage, the checks and the runs in the Dagster UI",
-            "  make publish_report a page of the counts, with its CSV inside, in brewery_report/",
-            "  make run_pipeline   the same from the live API, into the same lake",
-            "  make help           the other commands; README.md has queries to start from",
+            "  make publish_report  the counts as a page with a map, with their CSV inside",
+            "  make dev             the lineage, the checks and the runs in the Dagster UI",
+            *(f"  {line}" for line in more),
+            "  make help            the other commands; README.md has queries to start from",
         ]
     )
 

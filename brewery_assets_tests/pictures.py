@@ -1,0 +1,55 @@
+"""The pictures of the documentation, each made by a function. `make pictures` writes them all."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from playwright.sync_api import Browser
+
+from brewery_assets.layers.silver import SILVER
+from brewery_assets_tests.browser import Shown
+from brewery_assets_tests.ui import DagsterUi
+
+WINDOW = {"width": 1280, "height": 840}
+
+
+class Scene(NamedTuple):
+    """What there is to see after all assets were made from the real data.
+
+    Attributes:
+        ui: a window on the Dagster UI.
+        browser: where the window is.
+        report: the report's page.
+        sharpness: pixels of a picture per pixel of the window.
+    """
+
+    ui: DagsterUi
+    browser: Browser
+    report: Path
+    sharpness: float
+
+
+def lineage(scene: Scene, file: Path) -> None:
+    """All assets with their age, their checks and their kinds."""
+    scene.ui.lineage()
+    scene.ui.picture(file)
+
+
+def asset(scene: Scene, file: Path) -> None:
+    """The page of silver in the UI."""
+    scene.ui.row_count(SILVER.name)
+    scene.ui.picture(file)
+
+
+def report(scene: Scene, file: Path) -> None:
+    """The top of the report: totals, choices and the map."""
+    shown = Shown(scene.browser, scene.report, viewport=WINDOW, device_scale_factor=scene.sharpness)
+    shown.page.screenshot(path=file)
+    shown.close()
+
+
+PICTURES: dict[str, Callable[[Scene, Path], None]] = {
+    "lineage.png": lineage,
+    "asset.png": asset,
+    "report.png": report,
+}
