@@ -1,24 +1,29 @@
 """Whether a lake is whole, found without an engine.
 
-`python -m brewery_assets.operations.verify`
+`python -m brewery_assets.operations.verify`; with `--repair` it brings the Delta tables up to date.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dotenv import load_dotenv
 
 from brewery_assets.aws import Aws
+from brewery_assets.lake.delta import follow, newest_version, pending
 from brewery_assets.lake.lake import MANIFEST, Lake, LakeError
-from brewery_assets.lake.manifest import Manifest, folder_of
+from brewery_assets.lake.manifest import Manifest
 from brewery_assets.lake.rows import UnreadableError, rows_in, total_of
+from brewery_assets.lake.tables import Table
+from brewery_assets.layers.changes import CHANGES
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.silver import REJECTED, SILVER
+from brewery_assets.layers.suspects.table import SUSPECTS
 from brewery_assets.operations.platform import LAYERS, layer_line
 from brewery_assets.settings import Settings, SettingsError
 
 BRONZE = "bronze_breweries"
+TABLES = (SILVER, REJECTED, SUSPECTS, GOLD, CHANGES)
 Key = tuple[str, str]  # layer and snapshot
 
 
@@ -44,7 +49,7 @@ def snapshots_of(lake: Lake) -> Iterator[Snapshot]:
     known = [layer for layer in LAYERS if layer in every]
     for layer in (*known, *(name for name in every if name not in known)):
         for name in lake.snapshots(layer):
-            manifest = f"{folder_of(layer, name)}/{MANIFEST}"
+            manifest = f"{lake.folder_of(layer, name)}/{MANIFEST}"
             if not lake.storage.exists(manifest):
                 yield Snapshot(layer, name)
                 continue
@@ -124,6 +129,38 @@ def report(lake: Lake) -> tuple[str, bool]:
     ), not (damaged or disagreeing)
 
 
+def delta_tables(lake: Lake) -> tuple[list[str], bool]:
+    """Of the Delta tables, the newest version and what it lacks, and whether all is well."""
+    found = [_delta_table(lake, table) for table in TABLES]
+    return [line for line, _ in found if line], all(well for _, well in found)
+
+
+def _delta_table(lake: Lake, table: Table) -> tuple[str, bool]:
+    try:
+        version = newest_version(lake, table.name)
+        lacking = pending(lake, table.name, version.snapshot if version else "")
+    except LakeError as error:
+        return f"{table.name}: {error}", False
+    if lacking and version:
+        shown = f"shows {version.snapshot} as version {version.number}"
+        missing = f"{lacking[-1].snapshot} is published; `make verify REPAIR=1` adds it"
+        return f"{table.name}: the Delta table {shown}, and {missing}", False
+    if lacking:
+        return f"{table.name}: no Delta table; `make verify REPAIR=1` makes it", True
+    return "", True
+
+
+def repair(lake: Lake) -> None:
+    """Brings the Delta tables up to date.
+
+    Raises:
+        LakeError: as `follow`.
+    """
+    lake.storage.prepare()
+    for table in TABLES:
+        follow(lake, table)
+
+
 def _line(found: Snapshot, contradiction: str | None) -> str:
     what = layer_line(found.manifest) if found.manifest else f"{found.layer:58}"
     return f"  {what} {found.name}  {_state(found, contradiction)}"
@@ -161,18 +198,26 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def main() -> int:
-    """Prints the report; the process's exit code: 1 if anything is damaged."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Prints the report; the process's exit code: 1 if anything is damaged.
+
+    Args:
+        arguments: `--repair` or nothing.
+    """
     load_dotenv(".env", override=True)  # as Dagster's own commands do
     try:
         settings = Settings.from_environment()
-        text, well = report(Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region)))
-    except (SettingsError, OSError) as error:
+        lake = Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region))
+        if "--repair" in arguments:
+            repair(lake)
+        text, well = report(lake)
+        lines, up_to_date = delta_tables(lake)
+    except (SettingsError, LakeError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(text)
-    return 0 if well else 1
+    print("\n".join([text, *lines]))
+    return 0 if well and up_to_date else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

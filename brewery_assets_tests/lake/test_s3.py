@@ -171,7 +171,7 @@ def test_old_snapshots_and_drafts_go_from_a_bucket_too(
     pipeline_on_s3.run("bronze_breweries")
     folders = {key.split("/")[2] for key in keys(s3, prefix)}
     newest = pipeline_on_s3.newest("bronze_breweries")
-    assert folders == {f"snapshot={kept.snapshot}", f"snapshot={newest.snapshot}"}
+    assert folders == {kept.snapshot, newest.snapshot}
 
 
 def checkout_of(pipeline: Pipeline, s3: S3Server, folder: Path) -> Checkout:

@@ -130,7 +130,7 @@ def test_layers_that_contradict_one_another_are_found(folder: Path, tmp_path: Pa
     older = "20260101T000000Z-00000000"
     for layer, content in (("bronze_breweries", b"{}\n"), ("silver_breweries", None)):
         now = newest(folder, layer)
-        target = folder / layer / f"snapshot={older}"
+        target = folder / layer / older
         shutil.copytree(folder / now.folder, target)
         files = now.files[:1]
         for file in now.files[1:]:
