@@ -323,6 +323,21 @@ def test_on_an_s3_that_overwrites_the_manifests_alone_publish(
 
 
 @pytest.mark.slow("an S3 server")
+def test_a_commit_is_three_requests_to_s3(
+    s3: S3Server, prefix: str, instance: dg.DagsterInstance
+) -> None:
+    lake = of_run(f"s3://lake/{prefix}", instance, RUN)
+    for _ in range(5):
+        publish(lake, FIRST)
+        commit(lake)
+    publish(lake, LAST)
+    before = s3.requests()
+    commit(lake)
+    asked = s3.requests() - before
+    assert (asked["LIST"], asked["GET"], asked["PUT"]) == (1, 1, 1)
+
+
+@pytest.mark.slow("an S3 server")
 def test_a_store_that_refuses_what_exists_is_known_as_one(s3: S3Server, prefix: str) -> None:
     bucket = Bucket(f"s3://lake/{prefix}", Aws())
     bucket.prepare()

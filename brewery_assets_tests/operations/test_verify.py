@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from brewery_assets.aws import Aws
 from brewery_assets.lake.lake import Lake
@@ -53,6 +54,28 @@ def test_a_whole_lake_is_found_whole(folder: Path, capsys: pytest.CaptureFixture
         f"{len(LAYERS)} published snapshots: all published ones are whole, and the layers agree."
         in said
     )
+
+
+def test_a_delta_table_that_is_behind_is_found_and_repaired(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = "silver_breweries"
+    older = newest(folder, layer)
+    later = older.model_copy(update={"snapshot": "20990101T000000Z-00000000"})
+    shutil.copytree(folder / older.folder, folder / later.folder)  # as a run that died left it
+    (folder / later.folder / "_manifest.json").write_text(later.model_dump_json())
+    assert main() == 1
+    said = capsys.readouterr().out
+    assert (
+        f"{layer}: the Delta table shows {older.snapshot} as version 0, and {later.snapshot} is"
+        in said
+    )
+    shutil.rmtree(folder / "gold_brewery_counts" / "_delta_log")
+    assert main(["--repair"]) == 0
+    assert "Delta" not in capsys.readouterr().out
+    table = DeltaTable(folder / layer)
+    assert [entry["snapshot"] for entry in table.history()] == [later.snapshot, older.snapshot]
+    assert DeltaTable(folder / "gold_brewery_counts").version() == 0
 
 
 def test_a_byte_that_changed_is_found_with_its_file_and_the_exit_code_is_1(
