@@ -40,6 +40,10 @@ _CONFIGURATION = {
 Action = dict[str, Any]
 
 
+class UnsafeStoreError(LakeError):
+    """On this store two runs could lose each other's versions."""
+
+
 @dataclass(frozen=True)
 class Version:
     """The newest version of a table.
@@ -95,12 +99,14 @@ def follow(lake: Lake, table: Table) -> Version | None:
 
     Raises:
         FileExistsError: other runs commit all the time.
-        LakeError: as `newest_version`; or two runs on this storage could overwrite one another.
+        LakeError: as `newest_version`.
+        UnsafeStoreError: the storage overwrites what exists.
     """
     if not lake.storage.creates_once:
-        raise LakeError(
+        raise UnsafeStoreError(
             f"{lake.storage.uri('')}: this S3 overwrites a file that is there although it is asked "
-            "not to (If-None-Match), so two runs could lose each other's versions"
+            "not to (If-None-Match), so there are no Delta tables: two runs could lose "
+            "each other's versions. Snapshots are published by their manifests alone"
         )
     version = newest_version(lake, table.name)
     for manifest in pending(lake, table.name, version.snapshot if version else ""):

@@ -176,10 +176,13 @@ class ParquetSnapshots(FrameSnapshots):
 
     def after_publication(self, context: dg.OutputContext, manifest: Manifest) -> dict[str, Any]:
         """Makes the snapshot the newest version of the layer's Delta table."""
-        from brewery_assets.lake.delta import follow
+        from brewery_assets.lake.delta import UnsafeStoreError, follow
 
         try:
             version = follow(self.lake, self.tables[manifest.layer])
+        except UnsafeStoreError as error:
+            self.lake.warn_once(str(error))
+            return {}
         except Exception as error:  # the snapshot is published all the same
             context.log.warning(
                 f"{manifest.layer}: {manifest.snapshot} is published, and is not the newest "

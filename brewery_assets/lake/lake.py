@@ -212,10 +212,14 @@ class Lake(dg.ConfigurableResource[None]):
             return None
 
     def _leave_out(self, error: LakeError) -> None:
-        """Warns once: a run meets the same manifest many times."""
-        if str(error) not in self._warned:
-            self._warned.add(str(error))
-            dg.get_dagster_logger().warning(f"left out: {error}")
+        """A run meets the same manifest many times."""
+        self.warn_once(f"left out: {error}")
+
+    def warn_once(self, text: str) -> None:
+        """Logs a warning, unless it has been logged."""
+        if text not in self._warned:
+            self._warned.add(text)
+            dg.get_dagster_logger().warning(text)
 
     def _parsed(self, layer: str, snapshot: str, content: bytes) -> Manifest:
         """The manifest in a file, if it belongs to the folder where the file is."""

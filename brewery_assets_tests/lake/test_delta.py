@@ -15,7 +15,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from brewery_assets.aws import Aws
+from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.delta import follow, newest_version
+from brewery_assets.lake.io_managers import ParquetSnapshots
 from brewery_assets.lake.lake import Lake, LakeError
 from brewery_assets.lake.s3 import Bucket
 from brewery_assets_tests.conftest import TABLES, Pipeline
@@ -300,7 +302,7 @@ class Overwrites(BaseHTTPRequestHandler):
 
 
 def test_on_an_s3_that_overwrites_the_manifests_alone_publish(
-    monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+    monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
@@ -311,12 +313,16 @@ def test_on_an_s3_that_overwrites_the_manifests_alone_publish(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         lake = of_run("s3://lake/x", instance, RUN)
         manifest = publish(lake, FIRST)
+        manager = ParquetSnapshots(lake, Spark(), None, [TABLE])
+        for _ in range(2):
+            assert manager.after_publication(dg.build_output_context(), manifest) == {}
         with pytest.raises(LakeError, match="overwrites a file that is there"):
             follow(lake, TABLE)
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+    assert caplog.text.count("there are no Delta tables") == 1
     keys = [key.removeprefix("/lake/x/") for key in Overwrites.objects]
     assert f"{manifest.folder}/_manifest.json" in keys
     assert not [key for key in keys if "_delta_log" in key or key.startswith(".probe")]
