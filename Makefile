@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 install_dependencies benchmark data_dictionary pictures lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 duckdb_delta install_dependencies benchmark data_dictionary pictures lock clean
 
 # These targets mean the stack while it is up, and this machine's .venv while it is not.
 define in_stack_or_here
@@ -72,8 +72,8 @@ status: ## what is on, how the last runs ended, the newest snapshot of each laye
 log: ## the whole log of the last run, RUN=1a2b3c4d of another
 	$(call in_stack_or_here,log $(RUN))
 
-verify: ## whether each snapshot's files are those of its manifest, and the layers agree
-	$(call in_stack_or_here,verify)
+verify: ## whether the snapshots are whole and the layers agree; REPAIR=1 brings the Delta tables up to date
+	$(call in_stack_or_here,verify $(if $(REPAIR),--repair))
 
 publish_report: ## the page of the newest counts, with its CSV inside: <lake>/brewery_report/index.html
 	$(call in_stack_or_here,report)
@@ -94,6 +94,8 @@ spark_connect: $(VENV)/installed ## an Apache Spark Connect server on localhost:
 	@$(BIN)/python -m brewery_assets.engine.server
 
 spark_3_5: .spark-3.5/installed ## Apache Spark 3.5 in .spark-3.5/, for the tests against what EMR runs
+
+duckdb_delta: .duckdb/installed ## DuckDB 1.5 in .duckdb/, the newest whose delta extension is a wheel, for its test
 
 install_dependencies: $(VENV)/installed ## the virtual environment .venv, exactly as locked
 
@@ -120,6 +122,9 @@ lock: $(VENV)/installed ## the lock files anew from pyproject.toml
 	echo "pyspark==3.5.5" | $(BIN)/uv pip compile - --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--quiet --output-file requirements-spark-3.5.lock
+	printf "%s==1.5.5\n" duckdb-extension-delta duckdb-extension-httpfs | $(BIN)/uv pip compile - \
+		--universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-header --quiet --output-file requirements-duckdb.lock
 
 clean: ## delete what runs have left here: lake/ and Dagster's own storage
 	rm -rf lake .dagster .nux .telemetry .logs_queue
@@ -136,4 +141,10 @@ $(VENV)/expectations: requirements-expectations.lock $(VENV)/installed
 	@rm -rf .spark-3.5
 	@$(BIN)/uv venv --quiet --python $(BIN)/python .spark-3.5
 	@$(BIN)/uv pip install --quiet --python .spark-3.5/bin/python --require-hashes -r $<
+	@touch $@
+
+.duckdb/installed: requirements-duckdb.lock | $(VENV)/installed
+	@rm -rf .duckdb
+	@$(BIN)/uv venv --quiet --python $(BIN)/python .duckdb
+	@$(BIN)/uv pip install --quiet --python .duckdb/bin/python --require-hashes -r $<
 	@touch $@

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-BRONZE = Path("bronze_breweries/snapshot=real/breweries.json")  # below the folder of the engine
+BRONZE = Path("bronze_breweries/real/breweries.json")  # below the folder of the engine
 PASSES = ("cold", "warm")
 
 

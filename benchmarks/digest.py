@@ -12,14 +12,13 @@ from benchmarks.clock import PASSES
 ROWS = """
 select count(*), sum(hash(found)::hugeint)::varchar
 from (
-    select * exclude (snapshot)
+    select *
     from read_parquet($files, hive_partitioning = true, hive_types_autocast = false)
 ) as found
 """
 COLUMNS = """
 select column_name || ' ' || column_type
 from (describe from read_parquet($files, hive_partitioning = true, hive_types_autocast = false))
-where column_name <> 'snapshot'
 """
 COUNTED = "select sum(brewery_count)::bigint from read_parquet($files)"
 IDS = "select count(distinct id) from read_parquet($files)"
@@ -30,7 +29,7 @@ def digest(lake: Path, snapshot: str) -> dict[str, list[object]]:
     found: dict[str, list[object]] = {}
     with duckdb.connect() as connection:
         for layer in ("silver_breweries", "rejected_breweries", "gold_brewery_counts"):
-            folder = lake / layer / f"snapshot={snapshot}"
+            folder = lake / layer / snapshot
             if not (files := [str(file) for file in folder.rglob("*.parquet")]):
                 found[layer] = [0]
                 continue

@@ -40,7 +40,6 @@ with fields as (
     from read_json(
         getvariable('bronze'),
         format = 'newline_delimited',
-        hive_partitioning = false,  -- its folder is called snapshot=…
         ignore_errors = true,
         columns = {
             id: varchar, name: varchar, brewery_type: varchar, address_1: varchar,
@@ -110,7 +109,7 @@ def main(lake: Path) -> None:
 def _layers(connection: duckdb.DuckDBPyConnection, lake: Path, snapshot: str) -> Iterator[str]:
     for layer in ("silver", "rejected", "gold"):
         table = "gold_brewery_counts" if layer == "gold" else f"{layer}_breweries"
-        folder = lake / table / f"snapshot={snapshot}"
+        folder = lake / table / snapshot
         folder.mkdir(parents=True)
         _set(connection, layer, str(folder))
     connection.execute(PARSED)

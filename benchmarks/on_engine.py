@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from benchmarks.clock import BRONZE, clock
 from brewery_assets.definitions import resources_of
 from brewery_assets.lake.io_managers import Candidate
-from brewery_assets.lake.manifest import Manifest, folder_of
+from brewery_assets.lake.manifest import Manifest
 from brewery_assets.lake.tables import Table
 from brewery_assets.layers.gold import GOLD, counts
 from brewery_assets.layers.silver import REJECTED, SILVER, parse, refine
@@ -45,7 +45,7 @@ def _layers(run: Any, snapshot: str) -> Iterator[str]:
     def write(table: Table, frame: DataFrame) -> DataFrame:
         held: DataFrame = run.spark.hold(frame.select(*table.columns))
         candidate = Candidate(table.name, held, held.count())
-        run.parquet_snapshots.write(folder_of(table.name, snapshot), candidate)
+        run.parquet_snapshots.write(f"{table.name}/{snapshot}", candidate)
         return held
 
     bronze = run.json_lines_snapshots.read(BRONZE_MANIFEST)

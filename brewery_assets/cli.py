@@ -99,14 +99,28 @@ def stop() -> None:
 
 
 @app.command()
-def verify() -> None:
-    """Check that each snapshot's files are those of its manifest, and that the layers agree."""
+def verify(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Bring the Delta tables up to date before.")
+    ] = False,
+) -> None:
+    """Check that snapshots are whole, that the layers agree, and what the Delta tables show."""
     with _problems_named():
+        from brewery_assets.lake.lake import LakeError
         from brewery_assets.operations import verify
 
-        text, well = verify.report(_lake(_settings()))
-    typer.echo(text)
-    if not well:
+        lake = _lake(_settings())
+        try:
+            if repair:
+                verify.repair(lake)
+            text, well = verify.report(lake)
+            lines, up_to_date = verify.delta_tables(lake)
+        except LakeError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(BAD_SETTING) from None
+    typer.echo("\n".join([text, *lines]))
+    if not (well and up_to_date):
         raise typer.Exit(FAILED)
 
 

@@ -153,10 +153,9 @@ class Step:
         accepted: set[str],
         refused: Mapping[str, str],
     ) -> Iterator[dg.AssetCheckResult]:
-        folder = self.lake.folder(layer)
         where = {
-            "snapshot": folder.partition("=")[2],
-            "path": self.lake.storage.uri(folder),
+            "snapshot": self.lake.name_in(layer),
+            "path": self.lake.storage.uri(self.lake.folder(layer)),
         }
         for name, rule in rules.items():
             blocks = rule.blocking and name not in accepted

@@ -209,7 +209,7 @@ class Pipeline:
             return _rows_on_s3(files)
         with duckdb.connect() as connection:
             found = connection.execute(
-                "select * exclude (snapshot) from read_parquet($files, hive_partitioning=true, "
+                "select * from read_parquet($files, hive_partitioning=true, "
                 "hive_types_autocast=false)",
                 {"files": files},
             )
@@ -224,7 +224,7 @@ class Pipeline:
 
 def _rows_on_s3(files: list[str]) -> list[dict[str, Any]]:
     """The same as pyarrow reads it, with the settings in force."""
-    text = ("snapshot", "country", "state")
+    text = ("country", "state")
     names = [part.partition("=")[0] for part in files[0].split("/") if "=" in part]
     table = pads.dataset(
         [file.removeprefix("s3://") for file in files],
@@ -235,10 +235,8 @@ def _rows_on_s3(files: list[str]) -> list[dict[str, Any]]:
             pa.schema([(name, pa.string()) for name in text if name in names])
         ),
     ).to_table()
-    return [
-        {name: value for name, value in row.items() if name != "snapshot"}
-        for row in table.to_pylist()
-    ]
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:

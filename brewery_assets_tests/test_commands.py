@@ -110,24 +110,25 @@ def test_the_demo_ends_with_a_summary_on_any_port_and_adds_a_snapshot(
     assert "  247 suspicions about records of the source (docs/data-quality.md):\n" in said
     assert "84 postcode_form, 77 impossible_phone, 38 duplicate, 16 far_from_postcode" in said
     assert "make dev" in said
-    assert len(list((checkout.folder / "lake" / "gold_brewery_counts").iterdir())) == 2
+    assert len(list((checkout.folder / "lake" / "gold_brewery_counts").glob("2*"))) == 2
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+READING = (ROOT / "docs" / "reading.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README + READING, re.DOTALL)
 
 
 @IN_DEMO
 @pytest.mark.parametrize(
     ("example", "shown"),
     [
-        ("SET VARIABLE newest", r"United States │ California\s+│\s+919 "),
+        ("state_name, sum(brewery_count)", r"United States │ California\s+│\s+919 "),
         ("SET VARIABLE silver", r"United States\s+│\s+8224 │\s+8224 │\s+5933 "),
-        ("pandas.concat", r"micro\s+5840\n"),
+        ("to_pandas", r"micro\s+5840\n"),
         ("silver.where", r"\|\s+Flanders\|\s+301\|"),
     ],
 )
-def test_the_examples_of_the_readme_count_every_brewery_once(
+def test_the_examples_of_the_documentation_count_every_brewery_once(
     demo: tuple[Checkout, str], example: str, shown: str
 ) -> None:
     (code,) = (found for found in EXAMPLES if example in found)
@@ -137,6 +138,19 @@ def test_the_examples_of_the_readme_count_every_brewery_once(
     assert len(EXAMPLES) == 6
 
 
+@IN_DEMO
+def test_each_line_of_the_readme_for_a_tool_reads_every_row(demo: tuple[Checkout, str]) -> None:
+    lines = re.findall(r"^\| [\w, ]+ \| `(.*gold_brewery_counts.*?)`", README, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines:
+        if line.startswith(("deltalake", "polars")):
+            code, said = demo[0].run(
+                sys.executable, "-c", f"import deltalake, polars; print(len({line}))"
+            )
+            assert code == 0, said
+            assert said.splitlines()[-1] == "613"
+
+
 def shown_by(example: str, folder: Path) -> str:
     """What an example of the README prints in a folder."""
     command = [sys.executable, "-c", example]
@@ -144,7 +158,7 @@ def shown_by(example: str, folder: Path) -> str:
 
 
 @pytest.mark.usefixtures("published")
-def test_the_readmes_example_of_two_layers_reads_those_that_belong_together(
+def test_the_example_of_two_layers_reads_those_that_belong_together(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     (code,) = (found for found in EXAMPLES if "SET VARIABLE silver" in found)
@@ -157,7 +171,7 @@ def test_the_readmes_example_of_two_layers_reads_those_that_belong_together(
     assert "Belgium" not in shown_by(code, tmp_path)
 
 
-def test_the_readmes_example_of_changes_shows_those_of_every_snapshot(
+def test_the_example_of_changes_shows_those_of_every_snapshot(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     (code,) = (found for found in EXAMPLES if "gold_brewery_changes" in found)
@@ -184,7 +198,7 @@ def test_the_readmes_commands_for_s3_work_as_they_are_written(
     (settings,) = re.findall(
         r"```\n(export LAKE_URI=s3://lake/.*?)\nmake demo\n```", README, re.DOTALL
     )
-    (example,) = (found for found in EXAMPLES if "S3FileSystem" in found)
+    (example,) = (found for found in EXAMPLES if "s3://lake/breweries" in found)
     (checkout.folder / "read.py").write_text(example)
     server = checkout.start(sys.executable, "-u", "-m", "demo.s3")
     try:

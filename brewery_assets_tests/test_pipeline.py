@@ -35,6 +35,7 @@ def test_the_assets_form_one_lineage_and_each_says_what_a_row_of_it_is() -> None
             *("gold_brewery_changes", "gold_brewery_counts"),
             *("silver_breweries", "suspect_breweries"),
         ],
+        "silver_data_docs": ["silver_breweries"],
     }
     for name, node in nodes.items():
         assert node.group_name == ("reports" if name == REPORT else "breweries")

@@ -69,13 +69,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def published(objects: dict[str, int], layer: str) -> list[str]:
     """The published snapshots of a layer, oldest first."""
     found = re.findall(
-        rf"^{LAKE}/{layer}/snapshot=(\S+)/_manifest\.json$", "\n".join(objects), re.MULTILINE
+        rf"^{LAKE}/{layer}/([^/]+)/_manifest\.json$", "\n".join(objects), re.MULTILINE
     )
     return sorted(found)
 
 
 def manifest(stack: Stack, layer: str, snapshot: str) -> Manifest:
-    key = f"{LAKE}/{layer}/snapshot={snapshot}/_manifest.json"
+    key = f"{LAKE}/{layer}/{snapshot}/_manifest.json"
     body = stack.client().get_object(Bucket="lake", Key=key)["Body"]
     return Manifest.model_validate_json(body.read())
 
@@ -86,7 +86,7 @@ def of_published(stack: Stack) -> dict[str, int]:
     found: dict[str, int] = {}
     for layer in (*LAYERS, REPORT):
         for snapshot in published(objects, layer):
-            folder = f"{LAKE}/{layer}/snapshot={snapshot}"
+            folder = f"{LAKE}/{layer}/{snapshot}"
             files = {
                 f"{folder}/{file.path}": file.bytes
                 for file in manifest(stack, layer, snapshot).files
@@ -180,7 +180,7 @@ def counts(stack: Stack, snapshot: str) -> Counter[str]:
     """How many breweries of each type a published gold counts."""
     found: Counter[str] = Counter()
     for file in manifest(stack, GOLD.name, snapshot).files:
-        key = f"{LAKE}/{GOLD.name}/snapshot={snapshot}/{file.path}"
+        key = f"{LAKE}/{GOLD.name}/{snapshot}/{file.path}"
         body = stack.client().get_object(Bucket="lake", Key=key)["Body"].read()
         for row in pq.read_table(pa.BufferReader(body)).to_pylist():
             found[row["brewery_type"]] += row["brewery_count"]

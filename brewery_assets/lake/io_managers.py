@@ -85,11 +85,16 @@ class SnapshotIOManager(dg.IOManager):
                 "snapshot": manifest.snapshot,
                 "files": len(manifest.files),
                 "seconds_to_write": round(time.monotonic() - started, 2),
+                **self.after_publication(context, manifest),
                 **{f"made_from/{layer}": name for layer, name in obj.made_from.items()},
                 **{f"compared_with/{layer}": name for layer, name in obj.compared_with.items()},
                 **obj.shown,
             }
         )
+
+    def after_publication(self, context: dg.OutputContext, manifest: Manifest) -> dict[str, Any]:
+        """What else is to be done with a published snapshot; metadata for the UI."""
+        return {}
 
     def keep_draft(self, candidate: Candidate) -> None:
         """Writes what a check refused, and does not publish it: for a person to look into."""
@@ -163,7 +168,31 @@ class ParquetSnapshots(FrameSnapshots):
         except PySparkException as error:  # the engine's own words do not always say where
             raise LakeError(f"{path} could not be written: {error}") from error
         self._held[folder] = frame
-        return {"codec": CODEC, "columns": table.types}
+        return {
+            "codec": CODEC,
+            "columns": table.types,
+            "rows_by_folder": table.rows_by_folder(frame),
+        }
+
+    def after_publication(self, context: dg.OutputContext, manifest: Manifest) -> dict[str, Any]:
+        """Makes the snapshot the newest version of the layer's Delta table."""
+        from brewery_assets.lake.delta import UnsafeStoreError, follow
+
+        try:
+            version = follow(self.lake, self.tables[manifest.layer])
+        except UnsafeStoreError as error:
+            self.lake.warn_once(str(error))
+            return {}
+        except Exception as error:  # the snapshot is published all the same
+            context.log.warning(
+                f"{manifest.layer}: {manifest.snapshot} is published, and is not the newest "
+                f"version of the Delta table: {error}. The next run tries again; so does "
+                "`make verify REPAIR=1`"
+            )
+            return {}
+        if version is None or version.snapshot != manifest.snapshot:  # another run was newer
+            return {}
+        return {"delta_version": version.number}
 
     def read(self, manifest: Manifest) -> DataFrame:
         if (held := self._held.get(manifest.folder)) is not None:

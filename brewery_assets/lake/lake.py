@@ -1,9 +1,10 @@
 """The lake: immutable snapshots of each layer, published by a manifest that is written last.
 
-    <layer>/snapshot=20261122T101500Z-1a2b3c4d/…      the data
-    <layer>/snapshot=20261122T101500Z-1a2b3c4d/_manifest.json
+    <layer>/20261122T101500Z-1a2b3c4d/…      the data
+    <layer>/20261122T101500Z-1a2b3c4d/_manifest.json
 
-A snapshot without a manifest is a draft, which nobody reads.
+A snapshot without a manifest is a draft, which nobody reads. Earlier versions called the folder
+`snapshot=20261122T101500Z-1a2b3c4d`; such snapshots are read, kept and deleted like all others.
 """
 
 import shutil
@@ -25,7 +26,6 @@ from brewery_assets.engine.runs import is_over
 from brewery_assets.lake.differences import difference
 from brewery_assets.lake.manifest import (
     Manifest,
-    folder_of,
     name_of,
     snapshot_in,
     time_of,
@@ -57,6 +57,7 @@ class Lake(dg.ConfigurableResource[None]):
     _run_started: datetime | None = PrivateAttr(default=None)
     _name: str | None = PrivateAttr(default=None)
     _listed: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    _folders: dict[str, dict[str, str]] = PrivateAttr(default_factory=dict)
     _known: dict[str, Manifest] = PrivateAttr(default_factory=dict)
     _reading: dict[str, Manifest] = PrivateAttr(default_factory=dict)
     _begun: set[str] = PrivateAttr(default_factory=set)
@@ -103,22 +104,28 @@ class Lake(dg.ConfigurableResource[None]):
         if layer in self._listed:
             return self._listed[layer]
         try:
-            found = [snapshot_in(name) for name in self.storage.folders(layer)]
+            found = {snapshot_in(name): name for name in self.storage.folders(layer)}
         except NotADirectoryError:
             raise LakeError(
                 f"{self.storage.uri(layer)} is a file where the folder of a layer should be; "
                 "move it away and run again"
             ) from None
-        names = sorted(filter(None, found), reverse=True)
+        self._folders[layer] = {name: folder for name, folder in found.items() if name}
+        names = sorted(self._folders[layer], reverse=True)
         if self._run_id:
             self._listed[layer] = names
         return names
 
+    def folder_of(self, layer: str, snapshot: str) -> str:
+        """The folder of a snapshot, relative to the lake."""
+        if layer not in self._folders:
+            self.snapshots(layer)
+        return f"{layer}/{self._folders[layer].get(snapshot, snapshot)}"
+
     def published(self, layer: str) -> Iterator[str]:
         """The names of the published ones, newest first."""
         for name in self.snapshots(layer):
-            folder = folder_of(layer, name)
-            if folder in self._known or self.storage.exists(f"{folder}/{MANIFEST}"):
+            if self.is_published(layer, name):
                 yield name
 
     def manifest(self, layer: str, snapshot: str) -> Manifest:
@@ -132,7 +139,7 @@ class Lake(dg.ConfigurableResource[None]):
 
     def _manifest(self, layer: str, snapshot: str) -> Manifest | None:
         """The same; None for a draft. A run reads it once: it never changes."""
-        folder = folder_of(layer, snapshot)
+        folder = self.folder_of(layer, snapshot)
         if folder in self._known:
             return self._known[folder]
         try:
@@ -150,7 +157,7 @@ class Lake(dg.ConfigurableResource[None]):
         Each manifest is read once, for none changes. One that is damaged is left out with a
         warning: it is neither published nor a draft.
         """
-        folders = {name: folder_of(layer, name) for name in self.snapshots(layer)}
+        folders = {name: self.folder_of(layer, name) for name in self.snapshots(layer)}
         unread = [name for name, folder in folders.items() if folder not in self._known]
         found = self.storage.read_each([f"{folders[name]}/{MANIFEST}" for name in unread])
         for name, content in zip(unread, found, strict=True):
@@ -176,7 +183,12 @@ class Lake(dg.ConfigurableResource[None]):
         """The newest published snapshot that is older than this run's."""
         return next(self.undamaged(layer, before=self.name), None)
 
-    def undamaged(self, layer: str, before: str = "") -> Iterator[Manifest]:
+    def is_published(self, layer: str, snapshot: str) -> bool:
+        """Whether a snapshot is published."""
+        folder = self.folder_of(layer, snapshot)
+        return folder in self._known or self.storage.exists(f"{folder}/{MANIFEST}")
+
+    def undamaged(self, layer: str, before: str = "", after: str = "") -> Iterator[Manifest]:
         """The published snapshots of a layer, newest first, each read when it is asked for.
 
         A damaged manifest is left out with a warning.
@@ -184,8 +196,11 @@ class Lake(dg.ConfigurableResource[None]):
         Args:
             layer: its name.
             before: only those with an earlier name.
+            after: only those with a later name.
         """
         for name in self.snapshots(layer):
+            if name <= after:
+                return
             if (not before or name < before) and (found := self._undamaged(layer, name)):
                 yield found
 
@@ -197,21 +212,28 @@ class Lake(dg.ConfigurableResource[None]):
             return None
 
     def _leave_out(self, error: LakeError) -> None:
-        """Warns once: a run meets the same manifest many times."""
-        if str(error) not in self._warned:
-            self._warned.add(str(error))
-            dg.get_dagster_logger().warning(f"left out: {error}")
+        """A run meets the same manifest many times."""
+        self.warn_once(f"left out: {error}")
+
+    def warn_once(self, text: str) -> None:
+        """Logs a warning, unless it has been logged."""
+        if text not in self._warned:
+            self._warned.add(text)
+            dg.get_dagster_logger().warning(text)
 
     def _parsed(self, layer: str, snapshot: str, content: bytes) -> Manifest:
         """The manifest in a file, if it belongs to the folder where the file is."""
-        folder = folder_of(layer, snapshot)
+        folder = self.folder_of(layer, snapshot)
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
             wrong = why_damaged(error)
         else:
-            if manifest.folder == folder:
-                return manifest
+            if (manifest.layer, manifest.snapshot) == (layer, snapshot):
+                name = folder.partition("/")[2]
+                return manifest.model_copy(
+                    update={"folder_name": name if name != snapshot else None}
+                )
             wrong = f"it is the manifest of {manifest.folder}"
         raise LakeError(
             f"{self.storage.uri(folder)}/{MANIFEST} is damaged: {wrong}; put back a copy of it, "
@@ -305,15 +327,19 @@ class Lake(dg.ConfigurableResource[None]):
             self._name = name_of(start, self._run_id)
         return self._name
 
-    def folder(self, layer: str) -> str:
-        """Where this run's snapshot of a layer belongs, relative to the lake.
+    def name_in(self, layer: str) -> str:
+        """Of this run's snapshot of a layer.
 
         If the run has already published the layer, because its step is tried again, the name is
         a second later.
         """
         if own := self._published.get(layer):
-            return folder_of(layer, name_of(time_of(own.snapshot) + A_SECOND, own.run_id))
-        return folder_of(layer, self.name)
+            return name_of(time_of(own.snapshot) + A_SECOND, own.run_id)
+        return self.name
+
+    def folder(self, layer: str) -> str:
+        """Where this run's snapshot of a layer belongs, relative to the lake."""
+        return f"{layer}/{self.name_in(layer)}"
 
     @contextmanager
     def writing(self, layer: str) -> Iterator[str]:
@@ -366,12 +392,12 @@ class Lake(dg.ConfigurableResource[None]):
 
         Args:
             folder: as `writing` gave it.
-            **facts: the manifest's rows, codec, columns, made_from, compared_with, checks, source.
+            **facts: the other attributes of the manifest.
 
         Raises:
             FileExistsError: it is published already.
         """
-        layer, _, snapshot = folder.partition("/snapshot=")
+        layer, _, snapshot = folder.partition("/")
         manifest = Manifest(
             snapshot=snapshot,
             layer=layer,
@@ -412,7 +438,7 @@ class Lake(dg.ConfigurableResource[None]):
             log.warning(f"{layer}: cannot tell which snapshots may go: {error}")
             return
         for snapshot in going:
-            folder = folder_of(layer, snapshot)
+            folder = self.folder_of(layer, snapshot)
             try:
                 self.storage.delete(f"{folder}/{MANIFEST}")
                 self.storage.delete_folder(folder)
@@ -422,4 +448,4 @@ class Lake(dg.ConfigurableResource[None]):
 
     def last_change(self, layer: str, snapshot: str) -> datetime | None:
         """When the newest file of a snapshot was written; None when there is no file."""
-        return self.storage.last_change(folder_of(layer, snapshot))
+        return self.storage.last_change(self.folder_of(layer, snapshot))

@@ -4,12 +4,12 @@ import re
 from datetime import datetime, timezone
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from brewery_assets.lake.storage import StoredFile
 
 _STAMP = "%Y%m%dT%H%M%SZ"
-_FOLDER = re.compile(r"snapshot=([12]\d{7}T\d{6}Z-[0-9a-f]{8})")
+_FOLDER = re.compile(r"(?:snapshot=)?([12]\d{7}T\d{6}Z-[0-9a-f]{8})")
 
 
 class Manifest(BaseModel, frozen=True):
@@ -28,7 +28,9 @@ class Manifest(BaseModel, frozen=True):
         made_from: for each layer it was made from, the snapshot.
         compared_with: for each of those that it looks back from, the older snapshot.
         checks: name, outcome and numbers of each check when it was published.
+        rows_by_folder: of a partitioned table, the rows in each folder of files.
         source: of bronze, what the source said and how it was read.
+        folder_name: of its folder; None if that is the snapshot's name.
     """
 
     snapshot: str
@@ -42,13 +44,15 @@ class Manifest(BaseModel, frozen=True):
     made_from: dict[str, str] = {}
     compared_with: dict[str, str] = {}
     checks: list[dict[str, Any]] = []
+    rows_by_folder: dict[str, int] = {}
     source: dict[str, Any] | None = None
     lake: str | None = None
+    folder_name: str | None = Field(default=None, exclude=True)
 
     @property
     def folder(self) -> str:
         """Relative to the lake."""
-        return f"{self.layer}/snapshot={self.snapshot}"
+        return f"{self.layer}/{self.folder_name or self.snapshot}"
 
     @property
     def bytes(self) -> int:
@@ -74,13 +78,11 @@ def why_damaged(error: ValidationError) -> str:
     return f"it is not a manifest of this version or an older one ({where}: {first['msg']})"
 
 
-def folder_of(layer: str, snapshot: str) -> str:
-    """The folder of a snapshot, relative to the lake."""
-    return f"{layer}/snapshot={snapshot}"
-
-
 def snapshot_in(folder: str) -> str | None:
-    """The snapshot's name in a folder's name; None for any other folder."""
+    """The snapshot's name in a folder's name, of which `snapshot=…` is the older form.
+
+    None for any other folder.
+    """
     match = _FOLDER.fullmatch(folder)
     if match is None:
         return None

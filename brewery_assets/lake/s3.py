@@ -38,6 +38,7 @@ AT_ONCE = 10  # as many as boto3's pool has connections
 PROBE = ".probe"
 QUOTE = '"'
 TRIES = 5
+KEYS = 1000  # that one request deletes
 LATE = 4.0  # seconds; Sail gives up a request after two
 NOT_FOUND = ("404", "NoSuchKey")
 TAKEN = ("412", "PreconditionFailed")
@@ -78,6 +79,7 @@ class Bucket:
         self.prefix = f"{prefix.strip('/')}/".lstrip("/")
         self._outage = patience
         self._patience = 0.0  # an address that has never answered may be wrong
+        self.creates_once = False
         try:
             self.client = aws.client("s3")
         except (BotoCoreError, ValueError) as error:  # an unknown profile, an endpoint that is none
@@ -89,10 +91,23 @@ class Bucket:
             if not endpoint_of(self.client):
                 self._require_the_region()
             self.write(PROBE, b"")  # that it may be written shows only by trying
+            self.creates_once = self._refuses_what_exists()
             self.delete(PROBE)
             self._patience = self._outage
         except S3Error as error:
             raise SettingsError(f"LAKE_URI={self.root}: {error.reason}") from None
+
+    def _refuses_what_exists(self) -> bool:
+        """Some stores take `If-None-Match` and overwrite all the same."""
+
+        def refuses() -> bool:
+            try:
+                self._put_new(PROBE, b"")
+            except (FileExistsError, ConflictError):
+                return True
+            return False
+
+        return any(refuses() for _ in range(TRIES))  # another run may just have deleted it
 
     def _require_the_region(self) -> None:
         """boto3 finds a bucket in whichever region it is, engines do not."""
@@ -186,22 +201,29 @@ class Bucket:
         reraise=True,
     )
     def create(self, path: str, content: bytes) -> None:
-        key = self.prefix + path
         try:
-            self._asked(
-                path,
-                lambda: self.client.put_object(
-                    Bucket=self.bucket, Key=key, Body=content, IfNoneMatch="*"
-                ),
-            )
+            self._put_new(path, content)
         except FileExistsError:
             # A retry of a request whose answer was lost finds what the first one wrote.
             if self.read(path) != content:
                 raise
 
+    def _put_new(self, path: str, content: bytes) -> None:
+        key = self.prefix + path
+        self._asked(
+            path,
+            lambda: self.client.put_object(
+                Bucket=self.bucket, Key=key, Body=content, IfNoneMatch="*"
+            ),
+        )
+
     def delete(self, path: str) -> None:
         key = self.prefix + path
         self._asked(path, lambda: self.client.delete_object(Bucket=self.bucket, Key=key))
+
+    def delete_each(self, paths: Sequence[str]) -> None:
+        for some in range(0, len(paths), KEYS):
+            self._delete(paths[0], [self.prefix + path for path in paths[some : some + KEYS]])
 
     def delete_folder(self, path: str) -> None:
         for page in self._listed(self._below(path)):

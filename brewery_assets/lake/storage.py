@@ -39,7 +39,14 @@ class StoredFile(NamedTuple):
 
 
 class Storage(Protocol):
-    """Paths are relative to the lake, with `/` between their parts, on every platform."""
+    """Paths are relative to the lake, with `/` between their parts, on every platform.
+
+    Attributes:
+        creates_once: whether `create` refuses a file that exists; known once it is prepared.
+    """
+
+    @property
+    def creates_once(self) -> bool: ...
 
     def prepare(self) -> None:
         """Makes sure that it can be written; SettingsError when it cannot."""
@@ -97,6 +104,10 @@ class Storage(Protocol):
         """The file; nothing when there is none."""
         ...
 
+    def delete_each(self, paths: Sequence[str]) -> None:
+        """Files; those that do not exist are none."""
+        ...
+
     def delete_folder(self, path: str) -> None:
         """The folder with all below it; nothing when there is none."""
         ...
@@ -121,6 +132,8 @@ def is_full(error: Exception) -> bool:
 
 class Folder:
     """A lake in a folder of a file system."""
+
+    creates_once = True
 
     def __init__(self, uri: str) -> None:
         self.root = Path(uri).expanduser().resolve()
@@ -213,6 +226,10 @@ class Folder:
 
     def delete(self, path: str) -> None:
         (self.root / path).unlink(missing_ok=True)
+
+    def delete_each(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.delete(path)
 
     def delete_folder(self, path: str) -> None:
         with suppress(FileNotFoundError):

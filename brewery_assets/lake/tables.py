@@ -68,10 +68,19 @@ class Table:
             return files.sortWithinPartitions(*self.partition_by, *self.sort_by)
         return files
 
+    def rows_by_folder(self, rows: DataFrame) -> dict[str, int]:
+        """How many rows go into each folder, such as `country=italy/state=rome`."""
+        if not self.partition_by:
+            return {}
+        folder = F.concat_ws("/", *self._parts())
+        return dict(rows.groupBy(folder).count().collect())
+
+    def _parts(self) -> list[Column]:
+        return [F.concat(F.lit(f"{name}="), F.col(name)) for name in self.partition_by]
+
     def rows_in(self, rows: DataFrame, folders: Iterable[str]) -> DataFrame:
         """The rows of some partitions, such as `country=italy/state=rome`."""
-        parts = [F.concat(F.lit(f"{name}="), F.col(name)) for name in self.partition_by]
-        return rows.where(F.concat_ws("/", *parts).isin(*folders))
+        return rows.where(F.concat_ws("/", *self._parts()).isin(*folders))
 
     def schema_of(self, columns: Mapping[str, str]) -> StructType:
         """Of a snapshot with the given columns, the part that an older version wrote like today's.

@@ -3,14 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from brewery_assets.lake.delta import follow, newest_version, pending
 from brewery_assets.lake.lake import MANIFEST, Lake, LakeError
-from brewery_assets.lake.manifest import Manifest, folder_of
+from brewery_assets.lake.manifest import Manifest
 from brewery_assets.lake.rows import UnreadableError, rows_in, total_of
+from brewery_assets.lake.tables import Table
+from brewery_assets.layers.changes import CHANGES
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.silver import REJECTED, SILVER
+from brewery_assets.layers.suspects.table import SUSPECTS
 from brewery_assets.operations.platform import LAYERS, layer_line
 
 BRONZE = "bronze_breweries"
+TABLES = (SILVER, REJECTED, SUSPECTS, GOLD, CHANGES)
 Key = tuple[str, str]  # layer and snapshot
 
 
@@ -36,7 +41,7 @@ def snapshots_of(lake: Lake) -> Iterator[Snapshot]:
     known = [layer for layer in LAYERS if layer in every]
     for layer in (*known, *(name for name in every if name not in known)):
         for name in lake.snapshots(layer):
-            manifest = f"{folder_of(layer, name)}/{MANIFEST}"
+            manifest = f"{lake.folder_of(layer, name)}/{MANIFEST}"
             if not lake.storage.exists(manifest):
                 yield Snapshot(layer, name)
                 continue
@@ -114,6 +119,38 @@ def report(lake: Lake) -> tuple[str, bool]:
             _sum(len(every) - drafts, drafts, damaged, disagreeing),
         ]
     ), not (damaged or disagreeing)
+
+
+def delta_tables(lake: Lake) -> tuple[list[str], bool]:
+    """Of the Delta tables, the newest version and what it lacks, and whether all is well."""
+    found = [_delta_table(lake, table) for table in TABLES]
+    return [line for line, _ in found if line], all(well for _, well in found)
+
+
+def _delta_table(lake: Lake, table: Table) -> tuple[str, bool]:
+    try:
+        version = newest_version(lake, table.name)
+        lacking = pending(lake, table.name, version.snapshot if version else "")
+    except LakeError as error:
+        return f"{table.name}: {error}", False
+    if lacking and version:
+        shown = f"shows {version.snapshot} as version {version.number}"
+        missing = f"{lacking[-1].snapshot} is published; `make verify REPAIR=1` adds it"
+        return f"{table.name}: the Delta table {shown}, and {missing}", False
+    if lacking:
+        return f"{table.name}: no Delta table; `make verify REPAIR=1` makes it", True
+    return "", True
+
+
+def repair(lake: Lake) -> None:
+    """Brings the Delta tables up to date.
+
+    Raises:
+        LakeError: as `follow`.
+    """
+    lake.storage.prepare()
+    for table in TABLES:
+        follow(lake, table)
 
 
 def _line(found: Snapshot, contradiction: str | None) -> str:

@@ -54,7 +54,7 @@ def publish(lake: Lake, layer: str = "gold", **facts: object) -> Manifest:
 
 def publish_as(name: str, folder: Path, layer: str = "gold", **facts: object) -> None:
     """A published snapshot of a given name, as an earlier run left it at that time."""
-    target = folder / layer / f"snapshot={name}"
+    target = folder / layer / name
     target.mkdir(parents=True)
     (target / "a.parquet").write_bytes(b"old")
     manifest = Manifest(
@@ -274,8 +274,35 @@ def test_the_newest_snapshots_stay_and_so_does_the_bronze_of_a_kept_silver(
     assert list(lake.published("bronze")) == [own, days[4], days[1]]
     assert list(lake.published("silver")) == [days[4]]
     assert sorted(path.name for path in (folder / "bronze").iterdir()) == [
-        f"snapshot={name}" for name in (days[1], days[4], own)
+        days[1],
+        days[4],
+        own,
     ]
+
+
+def test_folders_of_the_older_form_are_read_kept_and_deleted_like_all_others(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    days = [f"202601{day:02}T000000Z-000000{day:02}" for day in range(1, 5)]
+    for name in days:
+        publish_as(name, folder)
+        (folder / "gold" / name).rename(folder / "gold" / f"snapshot={name}")
+    (folder / "gold" / f"snapshot={days[3]}" / "_manifest.json").unlink()  # a draft
+    newest, draft = Lake(uri=str(folder)).survey("gold"), days[3]
+    assert [*newest] == days[::-1]
+    assert newest[draft] is None
+    lake = lake_of(folder, instance, kept=2)
+    older = lake.reading("gold", days[0])
+    assert older.snapshot == days[0]
+    assert lake.storage.read(f"{older.folder}/a.parquet") == b"old"
+    assert lake.previous("gold") == lake.manifest("gold", days[2])
+    own = publish(lake)
+    assert own.folder == f"gold/{own.snapshot}"
+    assert Lake(uri=str(folder)).newest("gold") == own
+    assert {path.name for path in (folder / "gold").iterdir()} == {
+        own.snapshot,
+        f"snapshot={days[2]}",
+    }
 
 
 def test_drafts_stay_for_a_day(folder: Path, instance: dg.DagsterInstance) -> None:
@@ -284,7 +311,7 @@ def test_drafts_stay_for_a_day(folder: Path, instance: dg.DagsterInstance) -> No
     fresh = name_of(now - timedelta(hours=23), OTHER_RUN)
     for name in (old, fresh):
         publish_as(name, folder)
-        (folder / "gold" / f"snapshot={name}" / "_manifest.json").unlink()
+        (folder / "gold" / name / "_manifest.json").unlink()
     own = publish(lake_of(folder, instance)).snapshot
     assert Lake(uri=str(folder)).snapshots("gold") == [own, fresh]
 
@@ -313,7 +340,7 @@ def test_what_a_run_wrote_is_not_swept_under_it(folder: Path, instance: dg.Dagst
     assert first.reading("bronze").snapshot == own
     assert publish(first, "silver").snapshot == own
     # And when it is gone all the same, nothing else is read in its place.
-    shutil.rmtree(folder / "bronze" / f"snapshot={own}")
+    shutil.rmtree(folder / "bronze" / own)
     first._reading.clear()
     with pytest.raises(LakeError, match=r"a\.parquet is missing"):
         first.reading("bronze")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from brewery_assets.aws import Aws
 from brewery_assets.lake.lake import Lake
@@ -54,6 +55,27 @@ def test_a_whole_lake_is_found_whole(folder: Path) -> None:
         f"{len(LAYERS)} published snapshots: all published ones are whole, and the layers agree."
         in said
     )
+
+
+def test_a_delta_table_that_is_behind_is_found_and_repaired(folder: Path) -> None:
+    layer = "silver_breweries"
+    older = newest(folder, layer)
+    later = older.model_copy(update={"snapshot": "20990101T000000Z-00000000"})
+    shutil.copytree(folder / older.folder, folder / later.folder)  # as a run that died left it
+    (folder / later.folder / "_manifest.json").write_text(later.model_dump_json())
+    code, said = brewery("verify")
+    assert code == 1
+    assert (
+        f"{layer}: the Delta table shows {older.snapshot} as version 0, and {later.snapshot} is"
+        in said
+    )
+    shutil.rmtree(folder / "gold_brewery_counts" / "_delta_log")
+    code, said = brewery("verify", "--repair")
+    assert code == 0
+    assert "Delta" not in said
+    table = DeltaTable(folder / layer)
+    assert [entry["snapshot"] for entry in table.history()] == [later.snapshot, older.snapshot]
+    assert DeltaTable(folder / "gold_brewery_counts").version() == 0
 
 
 def test_a_byte_that_changed_is_found_with_its_file_and_the_exit_code_is_1(folder: Path) -> None:
@@ -129,7 +151,7 @@ def test_layers_that_contradict_one_another_are_found(folder: Path, tmp_path: Pa
     older = "20260101T000000Z-00000000"
     for layer, content in (("bronze_breweries", b"{}\n"), ("silver_breweries", None)):
         now = newest(folder, layer)
-        target = folder / layer / f"snapshot={older}"
+        target = folder / layer / older
         shutil.copytree(folder / now.folder, target)
         files = now.files[:1]
         for file in now.files[1:]:

@@ -1,0 +1,83 @@
+"""Tools that people have, on the Delta tables, in a folder and on S3."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from brewery_assets.lake.lake import Lake
+from brewery_assets_tests.lake.readers import (
+    Reader,
+    with_deltalake,
+    with_duckdb,
+    with_pandas,
+    with_polars,
+    with_sail,
+    with_spark,
+)
+from brewery_assets_tests.lake.tables import OLDER, TABLE, Row, commit, of_run, publish
+from demo.s3 import S3Server
+
+RUN = "1a2b3c4d-0000-4000-8000-000000000000"
+FIRST: list[Row] = [
+    {"id": "a", "name": "A", "country": "italy"},
+    {"id": "b", "name": None, "country": "italy"},
+    {"id": "c", "name": "C", "country": "unknown"},
+]
+LAST: list[Row] = [
+    {"id": "a", "name": None, "latitude": 1.5, "country": "italy"},
+    {"id": "d", "name": "D ü", "latitude": None, "country": "france"},
+]
+QUICK: dict[str, Reader] = {
+    "deltalake": with_deltalake,
+    "pandas": with_pandas,
+    "polars": with_polars,
+    "sail": with_sail,
+}
+SLOW: dict[str, Reader] = {"duckdb": with_duckdb, "spark": with_spark}
+
+
+def by_id(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: str(row["id"]))
+
+
+def reads_all(lake: Lake, read: Reader) -> None:
+    """The newest version, then a version of no rows, then one without a column that came later.
+
+    There are checkpoints, and nulls.
+    """
+    publish(lake, FIRST, OLDER)
+    publish(lake, [])
+    for _ in range(10):
+        publish(lake, LAST)
+    publish(lake, LAST[:1])
+    assert commit(lake).number == 12
+    table = lake.storage.uri(TABLE.name)
+    newest, empty, oldest, later = read(table, [None, 1, 0, 11])
+    assert newest == LAST[:1]
+    assert empty == []
+    assert by_id(oldest) == FIRST
+    assert by_id(later) == LAST
+
+
+@pytest.mark.parametrize("read", QUICK.values(), ids=QUICK)
+def test_a_reader_sees_the_newest_version_and_older_ones(
+    folder: Path, instance: dg.DagsterInstance, read: Reader
+) -> None:
+    reads_all(of_run(str(folder), instance, RUN), read)
+
+
+@pytest.mark.slow("Java, and an environment of its own")
+@pytest.mark.parametrize("read", SLOW.values(), ids=SLOW)
+def test_so_does_a_reader_in_another_process(
+    folder: Path, instance: dg.DagsterInstance, read: Reader
+) -> None:
+    reads_all(of_run(str(folder), instance, RUN), read)
+
+
+@pytest.mark.slow("Java, an environment of its own and an S3 server")
+@pytest.mark.parametrize("read", [*QUICK.values(), *SLOW.values()], ids=[*QUICK, *SLOW])
+def test_so_does_a_reader_on_s3(
+    s3: S3Server, prefix: str, instance: dg.DagsterInstance, read: Reader
+) -> None:
+    reads_all(of_run(f"s3://lake/{prefix}", instance, RUN), read)
