@@ -1,4 +1,4 @@
-"""Every way of running the pipeline that the README names, typed as a person would."""
+"""Every way of running the pipeline that the documentation names, typed as a person would."""
 
 import contextlib
 import os
@@ -114,8 +114,10 @@ def test_the_demo_ends_with_a_summary_on_any_port_and_adds_a_snapshot(
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-READING = (ROOT / "docs" / "reading.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README + READING, re.DOTALL)
+READING, S3 = (
+    (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("reading.md", "s3.md")
+)
+EXAMPLES = re.findall(r"```python\n(.*?)```", READING + S3, re.DOTALL)
 
 
 @IN_DEMO
@@ -152,7 +154,7 @@ def test_each_line_of_the_readme_for_a_tool_reads_every_row(demo: tuple[Checkout
 
 
 def shown_by(example: str, folder: Path) -> str:
-    """What an example of the README prints in a folder."""
+    """What an example prints in a folder."""
     command = [sys.executable, "-c", example]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
@@ -191,13 +193,11 @@ def test_the_example_of_changes_shows_those_of_every_snapshot(
     assert re.search(rf"changed.*{re.escape(changed['name'])}.*city: \S+ → Elsewhere", shown())
 
 
-def test_the_readmes_commands_for_s3_work_as_they_are_written(
+def test_the_commands_for_s3_work_as_they_are_written(
     tmp_path: Path,
 ) -> None:
     checkout = Checkout(tmp_path / "checkout", {})
-    (settings,) = re.findall(
-        r"```\n(export LAKE_URI=s3://lake/.*?)\nmake demo\n```", README, re.DOTALL
-    )
+    (settings,) = re.findall(r"```\n(export LAKE_URI=s3://lake/.*?)\nmake demo\n```", S3, re.DOTALL)
     (example,) = (found for found in EXAMPLES if "s3://lake/breweries" in found)
     (checkout.folder / "read.py").write_text(example)
     server = checkout.start(sys.executable, "-u", "-m", "demo.s3")
@@ -221,12 +221,12 @@ def test_the_readmes_commands_for_s3_work_as_they_are_written(
 
 
 @pytest.mark.usefixtures("published")
-def test_an_older_bronze_is_refined_again_by_the_readmes_command(
+def test_an_older_bronze_is_refined_again_by_the_command_of_the_documentation(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     oldest = pipeline.newest("bronze_breweries").snapshot
     pipeline.run("bronze_breweries")
-    (command,) = re.findall(r"dagster asset materialize -m .*?\}\}\}\}'", README, re.DOTALL)
+    (command,) = re.findall(r"dagster asset materialize -m .*?\}\}\}\}'", READING, re.DOTALL)
     command = command.replace("20261122T101500Z-1a2b3c4d", oldest)
     code, said = checkout.run("bash", "-c", command)
     assert code == 0, said

@@ -11,7 +11,6 @@ import pytest
 
 from brewery_assets_tests.checkout import ROOT, stand_ins
 from brewery_assets_tests.stack import Stack
-from brewery_assets_tests.test_commands import README
 
 NEEDED = (
     *("bash", "make", "cat", "chmod", "cp", "dirname", "head"),
@@ -126,12 +125,13 @@ def test_data_of_a_stack_whose_secrets_are_lost_is_not_given_new_ones(
     assert not (stack.folder / ".env").exists()
 
 
-def test_the_settings_of_the_stack_are_in_the_readme_and_the_example() -> None:
+def test_the_settings_of_the_stack_are_in_the_documentation_and_the_example() -> None:
     used = {
         name
         for file in ("docker-compose.yml", "deploy/stack")
         for name in re.findall(r"\bSTACK_[A-Z0-9_]+", (ROOT / file).read_text())
     } - {*SECRETS}
     example = (ROOT / ".env.example").read_text()
+    settings = (ROOT / "docs" / "settings.md").read_text()
     assert {name for name in used if f"#{name}=" in example} == used
-    assert {name for name in used if f"`{name}`" in README} == used
+    assert {name for name in used if f"`{name}`" in settings} == used

@@ -61,7 +61,7 @@ def next_steps(*more: str) -> str:
             "  make publish_report  the counts as a page with a map, with their CSV inside",
             "  make dev             the lineage, the checks and the runs in the Dagster UI",
             *(f"  {line}" for line in more),
-            "  make help            the other commands; README.md has queries to start from",
+            "  make help            the other commands; docs/reading.md has queries to start from",
         ]
     )
 
