@@ -158,8 +158,8 @@ def published(lake: Lake, docs: Path) -> str:
         dg.AssetSpec(
             DOCS,
             deps=[SILVER.name],
-            description="The newest silver beside its Great Expectations, as HTML; on demand, by "
-            "the job audit_silver.",
+            description="One set of HTML pages: the newest silver beside its Great Expectations; "
+            "on demand, by the job audit_silver.",
             group_name="reports",
             kinds={"html"},
             owners=["team:data-engineering"],
