@@ -167,6 +167,19 @@ def test_a_long_life_leaves_a_short_log_and_what_is_kept_can_be_opened(
         DeltaTable(table, version=50)
 
 
+def test_a_version_whose_checkpoint_cannot_be_written_is_there_all_the_same(
+    folder: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = folder / TABLE.name / "_delta_log"
+    (log / f"{9:020}.checkpoint.parquet").mkdir(parents=True)  # in its way
+    for number in range(9):
+        publish_as(f"2026010{number + 1}T000000Z-00000001", folder, TABLE.name, columns=TABLE.types)
+    publish(lake := of_run(str(folder), instance, RUN), LAST)
+    assert commit(lake).number == 9
+    assert "silver: no checkpoint was written: " in caplog.text
+    assert by_id(read(folder)) == by_id(LAST)
+
+
 def test_a_reader_in_a_loop_sees_only_whole_versions(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
