@@ -10,7 +10,7 @@ from brewery_assets.layers.silver import SILVER
 from brewery_assets_tests.browser import Shown
 from brewery_assets_tests.ui import DagsterUi
 
-WINDOW = {"width": 1280, "height": 840}
+WINDOW = {"width": 1280, "height": 900}
 
 
 class Scene(NamedTuple):
@@ -31,6 +31,7 @@ class Scene(NamedTuple):
 
 def lineage(scene: Scene, file: Path) -> None:
     """All assets with their age, their checks and their kinds."""
+    scene.ui.page.set_viewport_size({"width": 1280, "height": 960})  # holds the whole graph
     scene.ui.lineage()
     scene.ui.picture(file)
 

@@ -176,7 +176,12 @@ def _totals(history: Sequence[Moment]) -> Chart:
                 "field": "breweries",
                 "type": "quantitative",
                 "scale": {"zero": False},
-                "axis": {"tickMinStep": 1, "tickCount": 4, "format": "~s" if wide else ",d"},
+                "axis": {
+                    "tickMinStep": 1,
+                    "tickCount": 4,
+                    "format": "~s" if wide else ",d",
+                    **_ZERO,
+                },
             },
             "tooltip": [_WHEN, BREWERIES],
         },
@@ -206,6 +211,7 @@ def _changes(history: Sequence[Moment]) -> Chart:
                     "tickMinStep": 1,
                     "tickCount": 3,
                     "format": "~s" if max(changes) >= WIDE else ",d",
+                    **_ZERO,
                 },
             },
             "color": {
@@ -222,6 +228,7 @@ def _when(moment: Moment) -> str:
     return f"{moment.time:%Y-%m-%dT%H:%M:%SZ}"
 
 
+_ZERO = {"labelExpr": "datum.value ? datum.label : '0'"}  # not 0k
 _LOCAL = {"calculate": "timeFormat(toDate(datum.snapshot), '%b %-d, %Y, %H:%M')", "as": "when"}
 _WHEN = {"field": "when", "title": "snapshot"}
 _TIME = {

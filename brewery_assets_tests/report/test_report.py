@@ -11,21 +11,24 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import vl_convert
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
+from brewery_assets.checks.changes import KINDS
 from brewery_assets.lake.io_managers import Candidate
 from brewery_assets.lake.lake import Lake
 from brewery_assets.lake.manifest import time_of
 from brewery_assets.lake.storage import Folder, Storage
 from brewery_assets.report.asset import REPORT
-from brewery_assets.report.charts import STATES_SHOWN
+from brewery_assets.report.charts import STATES_SHOWN, charts
+from brewery_assets.report.facts import Facts, Moment
 from brewery_assets.report.files import Report
 from brewery_assets.report.suspects_csv import SUSPECTS_CSV
 from brewery_assets_tests.browser import Shown
@@ -416,6 +419,26 @@ def test_a_history_is_drawn_once_there_is_one(pipeline: Pipeline, browser: Brows
     assert shown.page.locator("#totals svg, #changes svg").count() == 2
     assert not shown.said
     shown.close()
+
+
+@pytest.mark.parametrize(
+    ("totals", "shown"),
+    [((11_820, 11_822), {"11,820", "11,821", "11,822"}), ((0, 12_000), {"0", "4k", "8k", "12k"})],
+)
+def test_an_axis_has_numbers_as_people_write_them(totals: tuple[int, int], shown: set[str]) -> None:
+    history = [
+        Moment(
+            datetime(2026, 11, day, tzinfo=timezone.utc), breweries, dict.fromkeys(KINDS, 12_000)
+        )
+        for day, breweries in enumerate(totals, start=1)
+    ]
+    drawn = charts(Facts([], [], history, [], [], None))
+    texts = {
+        name: {*re.findall(">([^<]+)</text>", vl_convert.vega_to_svg(drawn[name]))}
+        for name in ("totals", "changes")
+    }
+    assert shown <= texts["totals"]
+    assert {"0", "20k"} <= texts["changes"]
 
 
 @pytest.mark.usefixtures("published")
