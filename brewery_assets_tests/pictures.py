@@ -1,12 +1,17 @@
 """The pictures of the documentation, each made by a function. `make pictures` writes them all."""
 
+import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from playwright.sync_api import Browser
+from rich.console import Console
 
+from brewery_assets.lake.lake import Lake
 from brewery_assets.layers.silver import SILVER
+from brewery_assets.operations.summary import summary_of
 from brewery_assets_tests.browser import Shown
 from brewery_assets_tests.ui import DagsterUi
 
@@ -49,8 +54,23 @@ def report(scene: Scene, file: Path) -> None:
     shown.close()
 
 
+def terminal(scene: Scene, file: Path) -> None:
+    """How `make run_pipeline` ends in a terminal."""
+    lake = scene.report.parent.parent
+    console = Console(record=True, width=120, file=io.StringIO(), highlight=False)
+    console.print(
+        f"$ make run_pipeline\n{summary_of(Lake(uri=str(lake)))}".replace(str(lake), "lake")
+    )
+    svg = console.export_svg(title="make run_pipeline")
+    # A picture asks the network for nothing: without its fonts it takes those of the reader.
+    file.write_text(
+        re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", svg, flags=re.DOTALL), encoding="utf-8"
+    )
+
+
 PICTURES: dict[str, Callable[[Scene, Path], None]] = {
     "lineage.png": lineage,
     "asset.png": asset,
     "report.png": report,
+    "terminal.svg": terminal,
 }
