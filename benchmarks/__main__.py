@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 
-from benchmarks import layers, report, whole
+from benchmarks import delta, layers, report, whole
 from benchmarks.bench import BenchmarkError, bench
 from benchmarks.lines import REAL_ROWS
 
@@ -34,6 +34,9 @@ def _measure(options: argparse.Namespace) -> None:
         if "s3" in asked:
             late = whole.measure(at, whole.LATE_S3, options.repeat, _say)
             print(f"\n### S3 that answers late\n\n{report.whole(late)}", flush=True)
+        if "delta" in asked:
+            lives = delta.measure(at, options.repeat, _say)
+            print(f"\n### The log of a Delta table\n\n{report.lives(lives)}", flush=True)
         for name, pair, title in (
             ("layers", layers.BESIDE_DUCKDB, "Silver, rejected and gold"),
             ("engines", layers.BESIDE_SPARK, "The same code on two engines"),
@@ -59,7 +62,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        choices=("whole", "s3", "layers", "engines"),
+        choices=("whole", "s3", "layers", "engines", "delta"),
         help="default: whole and layers; engines needs Java 17",
     )
     return parser.parse_args()

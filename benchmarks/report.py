@@ -10,10 +10,11 @@ from statistics import median
 
 import psutil
 
+from benchmarks.delta import Life
 from benchmarks.layers import Found, Pair
 from benchmarks.whole import Run
 
-PACKAGES = ("dagster", "pyspark", "pysail", "duckdb", "pyarrow")
+PACKAGES = ("dagster", "pyspark", "pysail", "duckdb", "pyarrow", "deltalake")
 LEAST = 0.005  # seconds: of less than that no ratio says anything
 
 
@@ -69,6 +70,22 @@ def layers(found: Found, pair: Pair) -> str:
         for size, engines in found.items()
     ]
     return f"{seconds}\n\n{_table(('rows', *(f'{name}, peak MiB' for name in pair)), peaks)}"
+
+
+def lives(found: Iterable[Life]) -> str:
+    """A Delta table after more and more publications."""
+    rows = [
+        (
+            f"{life.publications:,}",
+            f"{life.opens * 1000:.0f} ms",
+            f"{life.commits * 1000:.0f} ms",
+            f"{life.files:,}",
+            f"{life.size / 1e6:.1f} MB",
+        )
+        for life in found
+    ]
+    header = ("publications", "the table opens in", "a commit takes", "files in the log", "size")
+    return _table(header, rows)
 
 
 def _seconds(passed: dict[str, float], layer: str) -> float:
