@@ -120,10 +120,11 @@ def with_spark(uri: str, versions: list[int | None]) -> list[list[Row]]:
 
 
 def _said(command: list[str], environment: dict[str, str]) -> list[list[Row]]:
-    """What a script prints in its own process."""
+    """What a script prints in its own process, which PySpark has not set up for Connect."""
+    inherited = {n: value for n, value in os.environ.items() if not n.startswith("SPARK_")}
     done = subprocess.run(
         command,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},
         capture_output=True,
         text=True,
         timeout=600,

@@ -20,6 +20,7 @@ from brewery_assets.lake.delta import follow, newest_version
 from brewery_assets.lake.io_managers import ParquetSnapshots
 from brewery_assets.lake.lake import Lake, LakeError
 from brewery_assets.lake.s3 import Bucket
+from brewery_assets_tests.checkout import ROOT
 from brewery_assets_tests.conftest import TABLES, Pipeline
 from brewery_assets_tests.lake.readers import with_deltalake, with_polars
 from brewery_assets_tests.lake.tables import TABLE, Row, commit, of_run, publish, write
@@ -242,7 +243,7 @@ def test_of_two_processes_that_commit_at_once_none_loses_a_version(
     command = (sys.executable, "-c", ONE_OF_TWO, uri)
     processes = [
         subprocess.Popen(
-            (*command, run_id), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            (*command, run_id), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for run_id in (RUN, OTHER_RUN)
     ]
