@@ -113,7 +113,7 @@ def test_the_pictures_of_the_documentation_can_be_made(
     file = ROOT / os.environ.get("PICTURES", tmp_path) / name
     PICTURES[name](Scene(ui, browser, report, SHARPNESS), file)
     assert file.read_bytes().startswith(b"\x89PNG" if file.suffix == ".png" else b"<svg")
-    assert 20_000 < file.stat().st_size < 500_000
+    assert 10_000 < file.stat().st_size < 500_000
 
 
 def test_a_failing_source_is_a_failed_run_whose_error_can_be_read(

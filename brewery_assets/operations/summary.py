@@ -72,15 +72,12 @@ def _suspicions(suspects: Manifest | None) -> list[str]:
         return []
     found = suspects.check("no_more_suspicions_than_before")["by_rule"]
     rules = sorted(found.items(), key=lambda it: (-it[1], it[0]))
+    # A tilde keeps a number and its rule on one line.
+    lines = textwrap.wrap(", ".join(f"{number:,}~{rule}" for rule, number in rules), width=92)
     return [
         "",
         f"  {suspects.rows:,} suspicions about records of the source (docs/data-quality.md):",
-        *textwrap.wrap(
-            ", ".join(f"{number:,} {rule}" for rule, number in rules),
-            width=96,
-            initial_indent="    ",
-            subsequent_indent="    ",
-        ),
+        *(f"    {line.replace('~', ' ')}" for line in lines),
     ]
 
 
