@@ -236,7 +236,7 @@ def test_a_source_that_fails_ends_the_command_with_an_error_that_says_why(stack:
     before = of_published(stack)
     code, said = stack.make("run_pipeline", f"BREWERY_API_URL={NOBODY}")
     assert code != 0
-    assert re.search(rf"RefusedError: GET {NOBODY}/breweries\S* answered 404", said), said
+    assert re.search(rf"Cause +GET {NOBODY}/breweries\S* answered 404", said), said
     assert re.search(r"Run [0-9a-f]{8} failed: ", said)
     assert of_published(stack) == before
 
