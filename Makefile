@@ -105,7 +105,7 @@ benchmark: $(VENV)/installed ## how fast it is, measured against what one would 
 data_dictionary: $(VENV)/installed ## docs/data-dictionary.md anew, from schemas, checks and the real data
 	@$(BIN)/python -m demo.dictionary
 
-pictures: $(VENV)/installed ## docs/pictures/ anew: the UI and the report in Chromium, over the real data
+pictures: $(VENV)/installed ## make docs/pictures/ again: the UI and the report in Chromium, with the real data
 	@mkdir -p docs/pictures
 	@CI=true PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures brewery_assets_tests/test_ui.py
 

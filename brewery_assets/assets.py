@@ -31,6 +31,7 @@ class About(TypedDict):
     code_version: str
 
 
+TABLES = (SILVER, REJECTED, SUSPECTS, GOLD, CHANGES)  # in the order of the pipeline
 ABOUT = About(group_name="breweries", owners=["team:data-engineering"], code_version="1")
 
 

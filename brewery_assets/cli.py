@@ -107,18 +107,13 @@ def verify(
 ) -> None:
     """Check that snapshots are whole, that the layers agree, and what the Delta tables show."""
     with _problems_named():
-        from brewery_assets.lake.lake import LakeError
         from brewery_assets.operations import verify
 
         lake = _lake(_settings())
-        try:
-            if repair:
-                verify.repair(lake)
-            text, well = verify.report(lake)
-            lines, up_to_date = verify.delta_tables(lake)
-        except LakeError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(BAD_SETTING) from None
+        if repair:
+            verify.repair(lake)
+        text, well = verify.report(lake)
+        lines, up_to_date = verify.delta_tables(lake)
     typer.echo("\n".join([text, *lines]))
     if not (well and up_to_date):
         raise typer.Exit(FAILED)
@@ -191,10 +186,9 @@ def _switch(*, on: bool) -> None:
 
 
 def _lake(settings: "Settings") -> "Lake":
-    from brewery_assets.aws import Aws
     from brewery_assets.lake.lake import Lake
 
-    return Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region))
+    return Lake.of(settings)
 
 
 def _settings() -> "Settings":
@@ -205,12 +199,13 @@ def _settings() -> "Settings":
 
 @contextmanager
 def _problems_named() -> Iterator[None]:
-    """Ends the command with a sentence if a setting is wrong or a store does not answer."""
+    """Ends the command with a sentence if a setting or the lake is wrong, or does not answer."""
+    from brewery_assets.lake.lake import LakeError
     from brewery_assets.settings import SettingsError
 
     try:
         yield
-    except (SettingsError, OSError) as error:
+    except (SettingsError, LakeError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_SETTING) from None
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from brewery_assets.assets import (
+    TABLES,
     bronze_breweries,
     gold_brewery_changes,
     gold_brewery_counts,
@@ -28,10 +29,6 @@ from brewery_assets.checks.limits import Limits
 from brewery_assets.engine.spark import Emr, Spark
 from brewery_assets.lake.io_managers import json_lines_snapshots, parquet_snapshots
 from brewery_assets.lake.lake import Lake
-from brewery_assets.layers.changes import CHANGES
-from brewery_assets.layers.gold import GOLD
-from brewery_assets.layers.silver import REJECTED, SILVER
-from brewery_assets.layers.suspects.table import SUSPECTS
 from brewery_assets.redaction import holds_secret
 from brewery_assets.report.asset import brewery_report
 from brewery_assets.report.io_manager import report_snapshots
@@ -63,7 +60,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
             url=_stored("BREWERY_API_URL", settings.brewery_api_url),
             missing_rows_allowed=settings.missing_rows_allowed,
         ),
-        "lake": Lake(uri=settings.lake_uri, aws=aws, snapshots_kept=settings.snapshots_kept),
+        "lake": Lake.of(settings),
         "spark": Spark(
             remote=_stored("SPARK_REMOTE", settings.spark_remote or "") or None,
             emr=emr,
@@ -76,7 +73,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
         ),
         "limits": Limits(**settings.limits),
         "json_lines_snapshots": json_lines_snapshots,
-        "parquet_snapshots": parquet_snapshots(SILVER, REJECTED, SUSPECTS, GOLD, CHANGES),
+        "parquet_snapshots": parquet_snapshots(*TABLES),
         "report_snapshots": report_snapshots,
     }
 

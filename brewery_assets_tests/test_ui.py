@@ -92,7 +92,7 @@ def test_materialize_all_makes_what_the_lineage_shows_and_its_pages_say_rows_and
     lineage = ui.lineage()
     for asset in ROWS:
         assert "Materialized" in lineage[asset]
-    assert "Materialized" not in lineage["silver_data_docs"]  # it has a job of its own
+    assert "Materialized" not in lineage["silver_data_docs"]  # another job makes it
     for asset, checks in CHECKS.items():
         passed = [*checks.values()].count("Succeeded")
         assert f"{passed} / {len(checks)} Passed" in lineage[asset]

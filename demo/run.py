@@ -5,7 +5,6 @@ import sys
 
 from dotenv import load_dotenv
 
-from brewery_assets.aws import Aws
 from brewery_assets.lake.lake import Lake
 from brewery_assets.operations.run import run_job
 from brewery_assets.operations.summary import next_steps, summary_of
@@ -38,7 +37,7 @@ def main() -> int:
     finally:
         api.stop()
     if not code:
-        print(summary_of(Lake(uri=settings.lake_uri, aws=Aws(region=settings.aws_region))))
+        print(summary_of(Lake.of(settings)))
         print(next_steps("make run_pipeline    the same from the live API, into the same lake"))
     return code
 

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import threading
-from types import TracebackType
 from typing import NamedTuple
 
 import uvicorn
@@ -103,12 +102,7 @@ class DemoApi:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     async def _recorded(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 ANSWERING = 15.0  # seconds for the first answer of Spark
 RELEASING = 10.0  # seconds for its last
-
 # PySpark's own goes on asking a server that is gone for ten minutes, this one for one.
 PATIENCE: dict[str, Any] = {"max_retries": 9, "max_backoff": 10_000}
 # How Spark says that it does not know a session any more.

@@ -38,6 +38,7 @@ _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",
 }
+_IN_CHECKPOINTS = {"protocol", "metaData", "add"}
 Action = dict[str, Any]
 
 
@@ -218,9 +219,9 @@ def _checkpoint(lake: Lake, layer: str, version: Version) -> None:
     """
     log = f"{layer}/{LOG}"
     name = f"{version.number:020}.checkpoint.parquet"
-    size = len([action for action in version.actions if action.keys() & _KEPT])
-    lake.storage.write(f"{log}/{name}", _checkpoint_of(version))
-    hint = json.dumps({"version": version.number, "size": size}).encode()
+    kept = [action for action in version.actions if action.keys() & _IN_CHECKPOINTS]
+    lake.storage.write(f"{log}/{name}", _checkpoint_of(kept))
+    hint = json.dumps({"version": version.number, "size": len(kept)}).encode()
     lake.storage.write(f"{log}/_last_checkpoint", hint)
     oldest = version.number - len(lake.snapshots(layer)) + 1
     files = [file for file in [*version.log, name] if _FILE.fullmatch(file)]
@@ -229,18 +230,14 @@ def _checkpoint(lake: Lake, layer: str, version: Version) -> None:
     lake.storage.delete_each([f"{log}/{file}" for file in files if _number(file) < base])
 
 
-_KEPT = {"protocol", "metaData", "add"}
-
-
-def _checkpoint_of(version: Version) -> bytes:
-    """What deltalake makes of the commit as the only one: each of ours is the whole table."""
+def _checkpoint_of(actions: list[Action]) -> bytes:
+    """What deltalake makes of the actions as the only commit: each of ours is the whole table."""
     from deltalake import DeltaTable
 
-    kept = [action for action in version.actions if action.keys() & _KEPT]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, LOG)
         log.mkdir()
-        (log / f"{0:020}.json").write_bytes(_lines(kept))
+        (log / f"{0:020}.json").write_bytes(_lines(actions))
         DeltaTable(folder).create_checkpoint()
         return (log / f"{0:020}.checkpoint.parquet").read_bytes()
 

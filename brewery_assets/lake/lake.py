@@ -33,6 +33,7 @@ from brewery_assets.lake.manifest import (
 )
 from brewery_assets.lake.retention import no_longer_kept, old_drafts
 from brewery_assets.lake.storage import OUTAGE, Folder, Result, Storage, StoredFile, is_full
+from brewery_assets.settings import Settings
 
 MANIFEST = "_manifest.json"
 A_SECOND = timedelta(seconds=1)
@@ -63,6 +64,15 @@ class Lake(dg.ConfigurableResource[None]):
     _begun: set[str] = PrivateAttr(default_factory=set)
     _published: dict[str, Manifest] = PrivateAttr(default_factory=dict)
     _warned: set[str] = PrivateAttr(default_factory=set)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Lake":
+        """The lake that the settings name."""
+        return cls(
+            uri=settings.lake_uri,
+            aws=Aws(region=settings.aws_region),
+            snapshots_kept=settings.snapshots_kept,
+        )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Opens the lake for a run; SettingsError when it cannot be written."""

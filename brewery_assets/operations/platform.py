@@ -8,22 +8,17 @@ import dagster as dg
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
+from brewery_assets.assets import TABLES
 from brewery_assets.automation.jobs import DAILY, alerts_sensor, gold_updated
 from brewery_assets.automation.run_alerts import job_of
 from brewery_assets.lake.lake import Lake, LakeError
 from brewery_assets.lake.manifest import Manifest
-from brewery_assets.layers.changes import CHANGES
-from brewery_assets.layers.gold import GOLD
-from brewery_assets.layers.silver import REJECTED, SILVER
-from brewery_assets.layers.suspects.table import SUSPECTS
+from brewery_assets.layers.bronze import BRONZE
 from brewery_assets.report.asset import REPORT
 
 SCHEDULES = (DAILY,)
 SENSORS = (gold_updated.name, alerts_sensor.name)
-LAYERS = (
-    *("bronze_breweries", SILVER.name, REJECTED.name, SUSPECTS.name),
-    *(GOLD.name, CHANGES.name),
-)
+LAYERS = (BRONZE, *(table.name for table in TABLES))
 STARTED_BY = os.environ.get("DAEMON_STARTED_BY", "make dev")  # the stack says otherwise
 DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 RUNS = 8

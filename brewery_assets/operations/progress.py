@@ -2,7 +2,6 @@
 
 import logging
 import re
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -71,12 +70,7 @@ class Progress:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -3,19 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from brewery_assets.assets import TABLES
 from brewery_assets.lake.delta import follow, newest_version, pending
 from brewery_assets.lake.lake import MANIFEST, Lake, LakeError
 from brewery_assets.lake.manifest import Manifest
 from brewery_assets.lake.rows import UnreadableError, rows_in, total_of
 from brewery_assets.lake.tables import Table
-from brewery_assets.layers.changes import CHANGES
+from brewery_assets.layers.bronze import BRONZE
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.silver import REJECTED, SILVER
-from brewery_assets.layers.suspects.table import SUSPECTS
 from brewery_assets.operations.platform import LAYERS, layer_line
 
-BRONZE = "bronze_breweries"
-TABLES = (SILVER, REJECTED, SUSPECTS, GOLD, CHANGES)
 Key = tuple[str, str]  # layer and snapshot
 
 

@@ -10,6 +10,7 @@ from brewery_assets.report.facts import Facts, Moment
 from brewery_assets.report.map import (
     ACCENT,
     ALL,
+    BREWERIES,
     CHOSEN,
     OF_COUNTRY,
     OF_TYPE,
@@ -24,7 +25,6 @@ GONE = "#4f8fba"  # readable on white and on black
 STATES_SHOWN = 30
 PICTURE_SIZE = {"width": 720, "height": 360}
 COUNTRY, TYPE = ({"name": name, "value": ALL} for name in ("country", "brewery_type"))
-BREWERIES = {"field": "breweries", "type": "quantitative", "format": ",d"}
 WIDE = 1000  # breweries; an axis over more of them has 11.5k and 12k, not 11,500 and 12,000
 CONFIG = {
     "background": "transparent",

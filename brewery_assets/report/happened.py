@@ -14,7 +14,7 @@ from brewery_assets.presentation import visible
 
 SHOWN = 1000  # breweries that the page lists: an hour of reading, and a tenth of its bytes
 
-NAMED = {  # the columns by which events are told, in words
+NAMED = {  # the columns that the page names, as it names them
     "name": "name",
     "brewery_type": "type",
     **{column: column.removesuffix("_name") for column in PLACE},

@@ -17,6 +17,7 @@ OF_COUNTRY = "country == '' || datum.country == country"
 OF_TYPE = "brewery_type == '' || datum.type == brewery_type"
 CHOSEN = f"({OF_COUNTRY}) && ({OF_TYPE})"
 ALL = ""  # what `country` and `brewery_type` are until something is chosen
+BREWERIES = {"field": "breweries", "type": "quantitative", "format": ",d"}
 AXES = ("longitude", "latitude")
 WORLD = ((-170.0, -55.0), (180.0, 70.0))  # for a map without a point
 MARGIN = 0.5  # degrees around a country's breweries
@@ -71,7 +72,7 @@ def map_of(points: Sequence[Point]) -> Chart:
                         "legend": None,
                     },
                     "tooltip": [
-                        {"field": "breweries", "type": "quantitative", "format": ",d"},
+                        BREWERIES,
                         {"field": "type"},
                         {"field": "country"},
                     ],

@@ -28,13 +28,8 @@ LAST: list[Row] = [
     {"id": "a", "name": None, "latitude": 1.5, "country": "italy"},
     {"id": "d", "name": "D ü", "latitude": None, "country": "france"},
 ]
-QUICK: dict[str, Reader] = {
-    "deltalake": with_deltalake,
-    "pandas": with_pandas,
-    "polars": with_polars,
-    "sail": with_sail,
-}
-SLOW: dict[str, Reader] = {"duckdb": with_duckdb, "spark": with_spark}
+IN_PROCESS = (with_deltalake, with_pandas, with_polars, with_sail)
+IN_ANOTHER = (with_duckdb, with_spark)
 
 
 def by_id(rows: list[Row]) -> list[Row]:
@@ -60,23 +55,24 @@ def reads_all(lake: Lake, read: Reader) -> None:
     assert by_id(later) == LAST
 
 
-@pytest.mark.parametrize("read", QUICK.values(), ids=QUICK)
+@pytest.mark.parametrize(
+    "read",
+    [
+        *IN_PROCESS,
+        *(
+            pytest.param(read, marks=pytest.mark.slow("Java, or another DuckDB"))
+            for read in IN_ANOTHER
+        ),
+    ],
+)
 def test_a_reader_sees_the_newest_version_and_older_ones(
     folder: Path, instance: dg.DagsterInstance, read: Reader
 ) -> None:
     reads_all(of_run(str(folder), instance, RUN), read)
 
 
-@pytest.mark.slow("Java, and an environment of its own")
-@pytest.mark.parametrize("read", SLOW.values(), ids=SLOW)
-def test_so_does_a_reader_in_another_process(
-    folder: Path, instance: dg.DagsterInstance, read: Reader
-) -> None:
-    reads_all(of_run(str(folder), instance, RUN), read)
-
-
-@pytest.mark.slow("Java, an environment of its own and an S3 server")
-@pytest.mark.parametrize("read", [*QUICK.values(), *SLOW.values()], ids=[*QUICK, *SLOW])
+@pytest.mark.slow("Java, another DuckDB and an S3 server")
+@pytest.mark.parametrize("read", [*IN_PROCESS, *IN_ANOTHER])
 def test_so_does_a_reader_on_s3(
     s3: S3Server, prefix: str, instance: dg.DagsterInstance, read: Reader
 ) -> None:
