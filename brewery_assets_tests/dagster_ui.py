@@ -19,8 +19,11 @@ from demo.s3 import free_port
 def dagster_daemon(checkout: Checkout) -> Iterator[None]:
     """Dagster's daemon, which takes runs from the queue and evaluates the sensors, without the UI.
 
-    Its log is dev.log in the checkout.
+    Its log is dev.log in the checkout. Dagster's storage is created before: two processes that
+    create it at the same moment can leave it with two versions, which no later process opens.
     """
+    code, said = checkout.run(sys.executable, "-m", "dagster", "instance", "info")
+    assert code == 0, said
     command = (sys.executable, "-m", "dagster._daemon", "run", "-w", "workspace.yaml")
     with _started(checkout, *command):
         yield
