@@ -1,4 +1,4 @@
-"""Who else can log in to a machine, by its list of accounts."""
+"""Whether others can log in to a machine, according to its list of accounts."""
 
 import os
 import pwd
@@ -9,7 +9,7 @@ from brewery_assets.engine.accounts import others_can_log_in
 
 
 def machine_of(monkeypatch: pytest.MonkeyPatch, me: int, accounts: list[str]) -> None:
-    """Lets this machine have these accounts, each as name:number:shell, and this process one."""
+    """Gives this machine these accounts (name:uid:shell), and this process the uid `me`."""
     found = []
     for account in accounts:
         name, uid, shell = account.split(":")
@@ -32,7 +32,7 @@ SERVICES = ["daemon:1:/usr/sbin/nologin", "sync:4:/bin/sync", "nobody:65534:/usr
         (0, [ROOT, *SERVICES], False),
         (0, [ROOT, ME, *SERVICES], True),
         (999, ["app:999:/bin/sh", "postgres:101:/bin/bash"], False),  # another service
-        (4711, [], False),  # a container's account without an entry
+        (4711, [], False),  # a container's account that is not in the list
     ],
 )
 def test_people_with_a_shell_can_log_in_and_services_cannot(

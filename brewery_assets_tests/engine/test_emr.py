@@ -1,4 +1,4 @@
-"""EMR Serverless as the engine: AWS as botocore's Stubber plays it, Spark as Sail answers it."""
+"""EMR Serverless as the engine: botocore's Stubber stands in for AWS, and Sail for Spark."""
 
 import os
 import re
@@ -29,7 +29,7 @@ from brewery_assets.engine.spark import Emr, Spark
 from brewery_assets.settings import Settings, SettingsError
 from demo.s3 import free_port
 
-SOON = 30.0  # seconds, for what takes less than one on an idle machine
+SOON = 30.0  # seconds; on an idle machine it takes less than one
 APPLICATION, SESSION = "00f1abc2def3", "00g4hij5klm6"
 ROLE = "arn:aws:iam::123456789012:role/brewery-emr"
 ARN = f"arn:aws:emr-serverless:us-east-1:123456789012:/applications/{APPLICATION}"
@@ -54,7 +54,7 @@ class OneClient(Aws):
 
 
 class Gateway(grpc.GenericRpcHandler):
-    """Passes calls on to Sail, as EMR's endpoint does to Spark, if they bring the good token."""
+    """Forwards calls with the right token to Sail, as EMR's endpoint does to Spark."""
 
     def __init__(self, sail: grpc.Channel, good: str) -> None:
         self.good = good
@@ -97,7 +97,7 @@ def serving(gateway: Gateway, port: int = 0) -> Iterator[int]:
 def sail() -> Iterator[grpc.Channel]:
     """A real Spark Connect server, started once; every session ends before it does."""
     pysail = pytest.importorskip("pysail.spark", reason="no Sail for this platform")
-    os.environ.setdefault("RUST_LOG", "error")  # as the engine does: it is read only once
+    os.environ.setdefault("RUST_LOG", "error")  # as the engine does; Sail reads it only once
     server = pysail.SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
     with grpc.insecure_channel("{}:{}".format(*server.listening_address)) as channel:
@@ -106,7 +106,7 @@ def sail() -> Iterator[grpc.Channel]:
 
 
 class Cloud:
-    """EMR Serverless: it answers what it was told to, in that order, if it is asked rightly."""
+    """EMR Serverless: gives the prepared answers in order and checks each request."""
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self.gateway, self.port = gateway, port
@@ -149,7 +149,7 @@ def cloud(sail: grpc.Channel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud
     monkeypatch.setattr(EmrServerless, "poll", 0.01)
     with serving(gateway := Gateway(sail, ONE)) as port:
         yield (cloud := Cloud(gateway, port))
-    cloud.finished()  # nothing was left out, such as terminating the session
+    cloud.finished()  # no request is missing, such as terminating the session
 
 
 @pytest.fixture
@@ -161,13 +161,13 @@ def spark(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> Iterator[Spark]:
     spark = Spark(emr=Emr(application_id=APPLICATION, execution_role_arn=ROLE), s3=cloud.aws)
     spark.setup_for_execution(context)
     yield spark
-    with suppress(Exception):  # only a test that failed has left anything to stop
+    with suppress(Exception):  # only a failed test leaves something to stop
         spark.stop()
     assert not re.search("|".join(SECRETS), caplog.text)
 
 
 def refused(does: Callable[[], Any], error: type[Exception] = EmrError) -> str:
-    """What is said about the application when this fails: one line, without any secret."""
+    """The error message after the application's name: one line, without secrets."""
     with pytest.raises(error) as raised:
         does()
     message = str(raised.value)
@@ -176,7 +176,7 @@ def refused(does: Callable[[], Any], error: type[Exception] = EmrError) -> str:
     return message.removeprefix(NAMED)
 
 
-def test_a_run_has_a_session_from_its_first_query_to_its_end(
+def test_a_session_starts_with_the_first_query_and_ends_with_the_run(
     spark: Spark, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.starts_session("SUBMITTED", "STARTING", "STARTING", "STARTED")
@@ -184,7 +184,7 @@ def test_a_run_has_a_session_from_its_first_query_to_its_end(
     session = spark.spark_session
     assert session.range(3).count() == 3
     assert session.conf.get("spark.sql.session.timeZone") == "UTC"
-    with suppress(PySparkException):  # a server need not want the file
+    with suppress(PySparkException):  # the server may refuse the file
         session.addArtifacts(__file__, file=True)
     cloud.finished()
     cloud.terminates()
@@ -195,7 +195,7 @@ def test_a_run_has_a_session_from_its_first_query_to_its_end(
     assert all(tokens == [ONE] for _, tokens in cloud.gateway.calls)
 
 
-def test_a_token_near_its_end_is_renewed_before_it_is_used(
+def test_a_token_is_renewed_before_it_expires(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.starts_session("STARTED")
@@ -214,7 +214,7 @@ def test_a_token_near_its_end_is_renewed_before_it_is_used(
     assert all(tokens == [THREE] for _, tokens in cloud.gateway.calls)
 
 
-def test_the_session_is_terminated_after_calls_that_fail(
+def test_the_session_is_terminated_after_failed_calls(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.starts_session("BUSY")
@@ -223,7 +223,7 @@ def test_the_session_is_terminated_after_calls_that_fail(
         _ = spark.spark_session.table("nowhere").schema
     with monkeypatch.context() as later:
         later.setattr(spark_emr, "RENEWED", timedelta(minutes=10))
-        cloud.refuses("get_session_endpoint", "ConflictException")  # in place of another token
+        cloud.refuses("get_session_endpoint", "ConflictException")  # instead of a new token
         assert (
             refused(lambda: spark.spark_session.conf.get("some")) == "Not now (ConflictException)"
         )
@@ -236,7 +236,7 @@ def test_the_session_is_terminated_after_calls_that_fail(
 
 
 @pytest.mark.parametrize("state", ["FAILED", "TERMINATING", "TERMINATED", "SUBMITTED"])
-def test_a_session_that_does_not_come_up_is_reported_and_terminated(
+def test_a_session_that_does_not_start_is_reported_and_terminated(
     spark: Spark, cloud: Cloud, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_emr, "STARTING", timedelta(0))
@@ -246,7 +246,7 @@ def test_a_session_that_does_not_come_up_is_reported_and_terminated(
     assert refused(lambda: spark.spark_session) == f"the session is {said}"
 
 
-def test_a_session_that_failed_in_the_background_is_not_started_once_more(
+def test_a_session_that_failed_in_the_background_restarts_only_on_a_retry(
     spark: Spark, cloud: Cloud
 ) -> None:
     cloud.starts_session("FAILED")
@@ -256,14 +256,14 @@ def test_a_session_that_failed_in_the_background_is_not_started_once_more(
         thread.join(SOON)
     cloud.finished()
     assert refused(lambda: spark.spark_session) == "the session is FAILED: No capacity"
-    cloud.starts_session("STARTED")  # as a step that Dagster tries again asks for it
+    cloud.starts_session("STARTED")  # as a step does that Dagster retries
     cloud.gives(ONE)
     assert spark.spark_session.range(2).count() == 2
     cloud.terminates()
     spark.stop()
 
 
-def test_a_run_that_is_called_off_while_it_waits_terminates_the_session_at_once(
+def test_a_run_that_is_canceled_while_it_waits_terminates_the_session_at_once(
     spark: Spark,
     cloud: Cloud,
     monkeypatch: pytest.MonkeyPatch,
@@ -287,7 +287,7 @@ def test_a_run_that_is_called_off_while_it_waits_terminates_the_session_at_once(
     assert said == "called off while the session was SUBMITTED"
 
 
-def test_an_endpoint_that_never_answers_is_given_up_and_the_session_terminated(
+def test_a_session_whose_endpoint_never_answers_is_terminated(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_sessions, "ANSWERING", 1.0)
@@ -315,7 +315,7 @@ def test_a_session_whose_endpoint_is_gone_is_terminated_at_once(
     began = time.monotonic()
     spark.stop()
     assert time.monotonic() - began < SOON
-    with serving(Gateway(sail, "another"), port):  # whoever still asks is told no, and ends
+    with serving(Gateway(sail, "another"), port):  # threads that still call get an error and end
         for asking in [thread for thread in threading.enumerate() if thread.name == "spark server"]:
             asking.join(SOON)
 
@@ -324,7 +324,7 @@ def test_a_session_is_terminated_even_while_its_start_hangs(
     spark: Spark, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_module, "STOPPING", 0.2)
-    monkeypatch.setattr(spark_sessions, "ANSWERING", SOON)  # or until nobody listens any more
+    monkeypatch.setattr(spark_sessions, "ANSWERING", SOON)  # or until the socket is closed
     monkeypatch.setitem(spark_sessions.PATIENCE, "max_retries", 1)
     cloud.starts_session("STARTED")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -342,7 +342,7 @@ def test_a_session_is_terminated_even_while_its_start_hangs(
         assert not thread.is_alive()
 
 
-def test_what_went_wrong_first_is_said_even_when_terminating_is_refused_too(
+def test_the_first_error_is_reported_even_if_terminating_fails_too(
     spark: Spark, cloud: Cloud, caplog: pytest.LogCaptureFixture
 ) -> None:
     cloud.starts_session("FAILED")
@@ -355,7 +355,9 @@ def test_what_went_wrong_first_is_said_even_when_terminating_is_refused_too(
 @pytest.mark.parametrize(
     "kind", ["AccessDenied", "Conflict", "ResourceNotFound", "ServiceQuotaExceeded", "Validation"]
 )
-def test_what_aws_refuses_is_said_in_one_sentence(cloud: Cloud, operation: str, kind: str) -> None:
+def test_an_error_of_aws_is_reported_in_one_sentence(
+    cloud: Cloud, operation: str, kind: str
+) -> None:
     said, engine = "Not now", engine_of(cloud.aws)
     if kind == "AccessDenied":
         name = operation.title().replace("_", "")
@@ -379,7 +381,7 @@ def test_what_aws_refuses_is_said_in_one_sentence(cloud: Cloud, operation: str, 
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_without_credentials_or_an_answer_it_is_said_what_to_do(
+def test_without_credentials_or_an_answer_the_error_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     address = f"http://127.0.0.1:{free_port()}"
@@ -398,7 +400,7 @@ def test_without_credentials_or_an_answer_it_is_said_what_to_do(
     assert refused(engine.start).startswith(expected)
 
 
-def test_an_application_that_can_have_no_session_is_refused(cloud: Cloud) -> None:
+def test_an_application_that_cannot_have_sessions_is_refused(cloud: Cloud) -> None:
     engine = engine_of(cloud.aws)
     cloud.has_application("STARTED", interactiveConfiguration={"sessionEnabled": False})
     said = refused(engine.require, SettingsError)
@@ -409,7 +411,7 @@ def test_an_application_that_can_have_no_session_is_refused(cloud: Cloud) -> Non
 
 @pytest.mark.parametrize("scheme", ["", "https://"])
 @pytest.mark.parametrize(("port", "reached"), [("", 443), (":8443", 8443), ("/", 443)])
-def test_every_form_of_an_endpoint_is_reached(scheme: str, port: str, reached: int) -> None:
+def test_every_form_of_an_endpoint_is_accepted(scheme: str, port: str, reached: int) -> None:
     access = Access(lambda: {"endpoint": f"{scheme}emr.example{port}"})
     assert access.address == f"sc://emr.example:{reached}/;use_ssl=true"
 

@@ -22,7 +22,7 @@ from demo.data import Row
 from demo.s3 import S3Server
 
 pytestmark = pytest.mark.slow("needs Java")
-# One server for each, so that its tests run one after another in one process.
+# One server for each version: its tests run one after another in one process.
 SPARK_4_1 = pytest.mark.xdist_group("spark")
 SPARK_3_5 = pytest.mark.xdist_group("spark-3.5")
 
@@ -50,7 +50,7 @@ def odd(kind: str, number: int, **fields: Any) -> Row:
 
 
 def countable(value: Any) -> bool:
-    """Whether the demo API can count its rows by it, as /meta does."""
+    """Whether the demo API can count rows by this value for /meta."""
     return not isinstance(value, list | dict)
 
 
@@ -73,7 +73,7 @@ ODD: list[Row] = [  # each place is a file, so this takes longer
 
 
 class Content(NamedTuple):
-    """What an engine wrote: rows in an order of ours, columns with their types, folders."""
+    """What an engine wrote: sorted rows, columns with their types, folders."""
 
     rows: list[str]
     columns: set[tuple[str, ...]]
@@ -87,11 +87,11 @@ def content(pipeline: Pipeline, table: str) -> Content:
         found = pipeline.lake.storage.read(f"{manifest.folder}/{file.path}")
         schema = pq.read_schema(pa.BufferReader(found))
         kinds = [(field.name, str(field.type)) for field in schema]
-        # Inside a list Sail names what others name element; no reader asks for that name.
+        # Sail names the elements of a list `item`, others `element`. No reader uses the name.
         columns.add(tuple(f"{name} {kind.replace('<item:', '<element:')}" for name, kind in kinds))
     rows = [json.dumps(row, sort_keys=True) for row in pipeline.rows(table)]
     folders = {file.path.rpartition("/")[0] for file in manifest.files}
-    # Of no rows Apache Spark writes a file that says so, Sail none.
+    # Without rows, Apache Spark writes an empty file and Sail writes none.
     return Content(sorted(rows), columns, folders) if rows else Content([], set(), set())
 
 
@@ -102,14 +102,14 @@ def apache_spark_3_5() -> Iterator[str]:
 
 
 def other(rows: list[Row]) -> list[Row]:
-    """Rows from which to these some come, some go, and many change in many columns."""
+    """Other rows: from them to the given rows, some are added, some removed, many changed."""
     shifted = pairwise(rows)
     changed = [{**one, **another, "id": one.get("id")} for one, another in shifted]
     return [{**changed[0], "id": "gone"}, *changed[3:]]
 
 
 def changes_read_by(pipeline: Pipeline) -> list[tuple[str | None, ...]]:
-    """Every column that changed, as the pipeline's engine reads what another one wrote."""
+    """Every changed column, as the pipeline's engine reads it from another engine's table."""
     manifest = pipeline.newest("gold_brewery_changes")
     resources = pipeline.resources()
     needed = ("lake", "spark", "parquet_snapshots")
@@ -120,7 +120,7 @@ def changes_read_by(pipeline: Pipeline) -> list[tuple[str | None, ...]]:
 
 
 def compare(pipeline: Pipeline, rows: list[Row], engine: str) -> None:
-    """Sail and another engine make the same of the same rows, and of one another's tables."""
+    """Sail and another engine write the same tables from the same rows and each other's tables."""
     pipeline.api.rows[:] = other(rows)
     pipeline.run()
     pipeline.api.rows[:] = rows
@@ -140,22 +140,24 @@ def compare(pipeline: Pipeline, rows: list[Row], engine: str) -> None:
     pipeline.run()
     pipeline.spark_remote = engine
     pipeline.api.rows[:] = rows
-    pipeline.run()  # its changes are those from Sail's silver, which it reads, to its own
+    pipeline.run()  # compares Sail's silver with its own
     for table in TABLES:
         assert content(pipeline, table) == expected[table]
 
     pipeline.spark_remote = None
-    pipeline.run("gold_brewery_counts")  # of the other engine's silver
+    pipeline.run("gold_brewery_counts")  # from the other engine's silver
     assert content(pipeline, "gold_brewery_counts") == expected["gold_brewery_counts"]
 
 
 @SPARK_4_1
-def test_apache_spark_makes_the_same_on_s3(pipeline_on_s3: Pipeline, apache_spark: str) -> None:
+def test_apache_spark_writes_the_same_tables_on_s3(
+    pipeline_on_s3: Pipeline, apache_spark: str
+) -> None:
     compare(pipeline_on_s3, ODD_VALUES, apache_spark)
 
 
 @SPARK_4_1
-def test_apache_spark_makes_the_same_of_the_real_data_and_odd_rows_in_a_folder(
+def test_apache_spark_writes_the_same_tables_from_real_and_odd_rows_in_a_folder(
     pipeline: Pipeline, apache_spark: str, real_rows: list[Row]
 ) -> None:
     ids = {row.get("id") for row in ODD}
@@ -165,17 +167,19 @@ def test_apache_spark_makes_the_same_of_the_real_data_and_odd_rows_in_a_folder(
     found = {table: content(pipeline, table) for table in TABLES}
     assert len(found["silver_breweries"].rows) > len(real_rows)
     pipeline.spark_remote = None
-    pipeline.run()  # its changes are those from Apache Spark's silver, which it reads
+    pipeline.run()  # compares Apache Spark's silver with its own
     assert found == {table: content(pipeline, table) for table in TABLES}
 
 
 @SPARK_3_5
-def test_the_spark_of_emr_makes_the_same(pipeline: Pipeline, apache_spark_3_5: str) -> None:
+def test_the_spark_version_of_emr_writes_the_same_tables(
+    pipeline: Pipeline, apache_spark_3_5: str
+) -> None:
     compare(pipeline, ODD, apache_spark_3_5)
 
 
 @SPARK_4_1
-def test_apache_spark_makes_empty_tables_of_rejected_lines_alone(
+def test_apache_spark_writes_empty_tables_if_all_lines_are_rejected(
     pipeline_on_s3: Pipeline, apache_spark: str
 ) -> None:
     pipeline = pipeline_on_s3
@@ -196,7 +200,7 @@ def test_apache_spark_makes_empty_tables_of_rejected_lines_alone(
 
 
 @SPARK_4_1
-def test_apache_spark_inside_the_run_writes_to_s3_and_ends_with_it(
+def test_apache_spark_inside_a_run_writes_to_s3_and_ends_with_the_run(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:
     require_java()

@@ -1,4 +1,4 @@
-"""Frames that are held: computed once, and gone when the engine stops."""
+"""Held frames: computed once, and deleted when the engine stops."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The system's temporary folder, for this test alone."""
+    """A separate temporary folder of the system for this test."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     return tmp_path
@@ -64,7 +64,7 @@ def test_two_runs_hold_their_frames_in_separate_folders(temporary: Path, spark: 
     assert frames[0].count() == 3
 
 
-def test_what_a_killed_run_has_left_goes_with_the_next_run(temporary: Path, spark: Spark) -> None:
+def test_frames_of_a_killed_run_are_deleted_by_the_next_run(temporary: Path, spark: Spark) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL

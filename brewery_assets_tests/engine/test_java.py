@@ -1,4 +1,4 @@
-"""Which Java Apache Spark gets, and what is said where none fits."""
+"""Which Java Apache Spark uses, and the error if none fits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ Install = Callable[[str, str], Path]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
-    """Leaves no Java but those that are installed by name, below one place of the system."""
+    """Hides every Java of this machine; the function installs one in a temporary folder."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(java, "PLACES", (f"{tmp_path}/jvm/*",))
@@ -37,7 +37,7 @@ def on_path(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("PATH", f"{home}/bin")
 
 
-def test_the_java_on_the_path_is_taken_if_it_fits(
+def test_the_java_on_the_path_is_used_if_it_fits(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_path(monkeypatch, install("mine", says("18.0.2")))
@@ -45,7 +45,7 @@ def test_the_java_on_the_path_is_taken_if_it_fits(
     assert find_java() == Java(None, 18)
 
 
-def test_else_21_or_17_is_taken_from_where_systems_keep_them_and_the_log_says_so(
+def test_otherwise_java_21_or_17_of_the_system_is_used_and_the_log_names_it(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_path(monkeypatch, install("mine", says("25.0.1")))
@@ -58,14 +58,14 @@ def test_else_21_or_17_is_taken_from_where_systems_keep_them_and_the_log_says_so
     assert ApacheSpark("local[2]", None).name == f"local[2] on Java 21 in {of_21}"
 
 
-def test_a_java_that_does_not_start_is_passed_over(install: Install) -> None:
+def test_a_java_that_does_not_start_is_skipped(install: Install) -> None:
     damaged = install("jvm/java-21", "") / "bin" / "java"
     damaged.write_bytes(b"\0")
     of_17 = install("jvm/java-17", says("17.0.15"))
     assert find_java() == Java(str(of_17), 17)
 
 
-def test_spark_3_5_takes_an_older_one(install: Install) -> None:
+def test_spark_3_5_uses_an_older_java(install: Install) -> None:
     of_8 = install("jvm/java-8", says("1.8.0_202"))
     install("jvm/java-21", says("21.0.1"))
     assert find_java(SPARK_3_5) == Java(str(of_8), 8)
@@ -80,7 +80,7 @@ def test_spark_3_5_takes_an_older_one(install: Install) -> None:
         (says("25.0.1"), "is version 25, which its Hadoop does not run on"),
     ],
 )
-def test_a_java_home_that_does_not_fit_is_named_and_not_passed_over(
+def test_a_java_home_that_does_not_fit_is_an_error_and_not_skipped(
     install: Install, monkeypatch: pytest.MonkeyPatch, script: str, found: str
 ) -> None:
     home = install("mine", script)

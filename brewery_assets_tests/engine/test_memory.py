@@ -1,4 +1,4 @@
-"""How much memory a run may use, and what is said where that is too little."""
+"""How much memory a run may use, and the error if that is too little."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             "3:cpu,cpuacct:/docker/1a2b\n2:memory:/docker/1a2b\n0::/",
             {"memory/memory.limit_in_bytes": "3000"},
             3000,
-            id="a container that sees its own group as the top, version 1",
+            id="a container that sees its own group as the root, version 1",
         ),
         pytest.param(
             "2:memory:/",
@@ -53,7 +53,7 @@ def test_the_lowest_limit_counts(
     assert memory_allowed(tmp_path / "groups", own) == allowed
 
 
-def test_without_control_groups_the_machine_counts(tmp_path: Path) -> None:
+def test_without_control_groups_the_memory_of_the_machine_counts(tmp_path: Path) -> None:
     assert memory_allowed(tmp_path / "none", tmp_path / "none") == MACHINE
 
 
@@ -65,7 +65,7 @@ def test_too_little_memory_is_an_error_before_any_work(monkeypatch: pytest.Monke
 
 
 def rows_sorted(monkeypatch: pytest.MonkeyPatch, pool: int) -> int:
-    """Sorts 60 MB of text in an engine whose pool has as many bytes; how many rows come out."""
+    """The number of rows after sorting 60 MB of text in an engine with `pool` bytes of memory."""
     monkeypatch.setenv("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", str(pool))
     spark = Spark()
     try:
@@ -77,7 +77,7 @@ def rows_sorted(monkeypatch: pytest.MonkeyPatch, pool: int) -> int:
         spark.stop()
 
 
-def test_what_does_not_fit_into_the_engines_memory_is_sorted_on_disk(
+def test_rows_that_do_not_fit_into_the_engines_memory_are_sorted_on_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(PySparkException, match=r"(?i)memory|resources exhausted"):

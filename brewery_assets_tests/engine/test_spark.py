@@ -1,4 +1,4 @@
-"""The engine: one for a run, started when it is needed, gone when the run is over."""
+"""The engine: one for each run, started when it is needed, stopped when the run ends."""
 
 import contextlib
 import gc
@@ -46,7 +46,7 @@ def engines_started(run: dg.ExecuteInProcessResult, pipeline: Pipeline) -> int:
     return sum("Spark engine: " in record.user_message for record in records)
 
 
-def test_a_run_starts_one_engine_and_leaves_none(pipeline: Pipeline) -> None:
+def test_a_run_starts_one_engine_and_stops_it(pipeline: Pipeline) -> None:
     before = listening()
     run = pipeline.run()
     assert engines_started(run, pipeline) == 1
@@ -54,13 +54,13 @@ def test_a_run_starts_one_engine_and_leaves_none(pipeline: Pipeline) -> None:
     assert "spark" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_run_of_bronze_alone_starts_no_engine(pipeline: Pipeline) -> None:
+def test_a_run_of_only_bronze_starts_no_engine(pipeline: Pipeline) -> None:
     run = pipeline.run("bronze_breweries")
     assert engines_started(run, pipeline) == 0
 
 
 @pytest.mark.usefixtures("published")
-def test_a_run_that_fails_leaves_no_engine(pipeline: Pipeline) -> None:
+def test_a_run_that_fails_stops_its_engine(pipeline: Pipeline) -> None:
     before = listening()
     folder = Path(pipeline.uri) / pipeline.newest("silver_breweries").folder
     shutil.rmtree(folder / "country=poland")
@@ -69,7 +69,7 @@ def test_a_run_that_fails_leaves_no_engine(pipeline: Pipeline) -> None:
     assert listening() <= before
 
 
-def test_the_session_that_is_started_soon_is_the_one_that_is_used() -> None:
+def test_a_session_that_is_started_in_the_background_is_used() -> None:
     spark = Spark()
     before = listening()
     try:
@@ -84,7 +84,7 @@ def test_the_session_that_is_started_soon_is_the_one_that_is_used() -> None:
     assert listening() <= before
 
 
-def test_without_java_apache_spark_is_refused_with_what_to_do(
+def test_without_java_apache_spark_is_refused_and_the_error_says_what_to_do(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -99,7 +99,7 @@ def test_without_java_apache_spark_is_refused_with_what_to_do(
     assert pipeline.lake.newest("bronze_breweries") is None
 
 
-def test_a_spark_connect_server_is_used_when_it_is_named(pipeline: Pipeline) -> None:
+def test_a_spark_connect_server_is_used_if_the_settings_name_it(pipeline: Pipeline) -> None:
     before = listening()
     other = Spark()
     try:
@@ -115,9 +115,9 @@ def test_a_spark_connect_server_is_used_when_it_is_named(pipeline: Pipeline) -> 
         other.stop()
 
 
-def test_a_session_that_is_collected_does_not_lock_up_another() -> None:
-    # PySpark 4.1 closes what all sessions share when a dead one is collected (SPARK-55362): while
-    # another begins a thread, that waits for ever.
+def test_a_session_that_is_garbage_collected_does_not_block_another() -> None:
+    # PySpark 4.1 closes the thread pool of all sessions when a stopped one is garbage-collected
+    # (SPARK-55362). A session that starts a thread at that moment waits forever.
     alive = Spark()
     try:
         _ = alive.spark_session
@@ -137,7 +137,7 @@ def test_a_session_that_is_collected_does_not_lock_up_another() -> None:
         ExecutePlanResponseReattachableIterator.shutdown()
 
 
-def test_the_embedded_engine_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_embedded_engine_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     spark = Spark()
     try:
         assert spark.spark_session.range(3).count() == 3
@@ -147,7 +147,7 @@ def test_the_embedded_engine_is_quiet(capfd: pytest.CaptureFixture[str]) -> None
     assert capfd.readouterr().err == ""
 
 
-def test_an_address_where_nobody_answers_is_refused_before_any_work(pipeline: Pipeline) -> None:
+def test_an_address_that_does_not_answer_is_refused_before_any_work(pipeline: Pipeline) -> None:
     port = free_port()
     pipeline.spark_remote = f"sc://127.0.0.1:{port}"
     message = failure_of(pipeline.run(fails=True))
@@ -155,7 +155,7 @@ def test_an_address_where_nobody_answers_is_refused_before_any_work(pipeline: Pi
     assert not pipeline.api.requests
 
 
-def test_a_listener_that_says_nothing_is_refused_before_any_work(
+def test_a_server_that_does_not_speak_grpc_is_refused_before_any_work(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_engines, "REACHING", 0.5)
@@ -170,7 +170,7 @@ def test_a_listener_that_says_nothing_is_refused_before_any_work(
     assert not pipeline.api.requests
 
 
-def test_parameters_that_cannot_be_read_are_refused_without_being_said(
+def test_parameters_that_cannot_be_parsed_are_refused_and_not_shown(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.spark_remote = "sc://127.0.0.1:1/;token=padded=="
@@ -181,7 +181,7 @@ def test_parameters_that_cannot_be_read_are_refused_without_being_said(
 
 
 class Hung(grpc.GenericRpcHandler):
-    """A server that takes every call and never answers."""
+    """A server that accepts every call and never answers."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
@@ -194,7 +194,7 @@ class Hung(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(wait)
 
 
-def test_a_server_that_takes_calls_and_never_answers_is_given_up(
+def test_a_server_that_accepts_calls_and_never_answers_times_out(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spark_sessions, "ANSWERING", 1.0)
@@ -218,7 +218,7 @@ def test_a_server_that_takes_calls_and_never_answers_is_given_up(
     ("accounts", "warnings"),
     [(["me:1000:/bin/sh", "you:1001:/bin/sh"], 1), (["me:1000:/bin/sh"], 0)],
 )
-def test_a_run_warns_once_where_other_accounts_could_reach_the_embedded_engine(
+def test_a_run_warns_once_if_other_accounts_could_reach_the_embedded_engine(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, accounts: list[str], warnings: int
 ) -> None:
     machine_of(monkeypatch, me=1000, accounts=accounts)
@@ -228,7 +228,7 @@ def test_a_run_warns_once_where_other_accounts_could_reach_the_embedded_engine(
     assert "SPARK_REMOTE=local[*]" in SHARED_MACHINE
 
 
-def test_the_embedded_engine_starts_although_the_environment_has_a_token_of_another_server(
+def test_the_embedded_engine_ignores_the_token_of_another_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(TOKEN, "of-another-server")
@@ -241,7 +241,7 @@ def test_the_embedded_engine_starts_although_the_environment_has_a_token_of_anot
 
 
 def refusal(remote: str) -> str:
-    """What a Spark Connect server says to a client that it does not let in."""
+    """The error message when a Spark Connect server refuses a client."""
     spark = Spark(remote=remote)
     try:
         with pytest.raises(SettingsError) as refused:
@@ -301,7 +301,7 @@ def test_apache_spark_inside_a_run_refuses_every_other_client(tmp_path: Path) ->
 
 @pytest.mark.slow("starts Apache Spark twice")
 @pytest.mark.xdist_group("spark")
-def test_a_server_that_was_restarted_is_told_in_one_sentence(spark_server: SparkServer) -> None:
+def test_a_restart_of_the_server_is_reported_in_one_sentence(spark_server: SparkServer) -> None:
     spark = Spark(remote=spark_server.remote)
     try:
         rows = spark.spark_session.range(3)
@@ -315,14 +315,14 @@ def test_a_server_that_was_restarted_is_told_in_one_sentence(spark_server: Spark
 
 
 @pytest.mark.slow("needs Java")
-@pytest.mark.xdist_group("spark")  # where another test starts an engine on that port
-def test_another_server_on_the_port_of_spark_connect_is_not_taken_for_the_runs_own(
+@pytest.mark.xdist_group("spark")  # another test of this group uses that port
+def test_another_server_on_the_port_of_spark_connect_is_refused(
     pipeline: Pipeline,
 ) -> None:
     require_java()
     pipeline.spark_remote = "local[2]"
     with contextlib.ExitStack() as taken:
-        with contextlib.suppress(OSError):  # somebody else has it: as well
+        with contextlib.suppress(OSError):  # another program already has it
             taken.enter_context(socket.create_server(("127.0.0.1", 15002)))
         message = failure_of(pipeline.run(fails=True))
     assert "SPARK_REMOTE=local[2]: Spark Connect needs port 15002, which is taken" in message
@@ -330,7 +330,7 @@ def test_another_server_on_the_port_of_spark_connect_is_not_taken_for_the_runs_o
     assert not pipeline.api.requests
 
 
-def test_an_engine_that_is_stopped_while_it_starts_is_gone() -> None:
+def test_an_engine_that_is_stopped_while_it_starts_leaves_nothing_running() -> None:
     for _ in range(5):
         before = listening()
         spark = Spark()

@@ -1,4 +1,4 @@
-"""Readers of Delta tables, of other makers than the log."""
+"""Other tools that read Delta tables."""
 
 import json
 import os
@@ -83,10 +83,10 @@ print(json.dumps(found))
 
 
 def with_duckdb(uri: str, versions: list[int | None]) -> list[list[Row]]:
-    """In its own environment: the newest DuckDB that has the extension as a wheel is older."""
+    """Runs in a separate environment, because only an older DuckDB has the extension as a wheel."""
     if not (DUCKDB / "installed").exists():
         missing("`make duckdb_delta` installs the DuckDB with its delta extension that this needs")
-    return _said([f"{DUCKDB}/bin/python", "-c", IN_DUCKDB, uri, json.dumps(versions)], {})
+    return _printed([f"{DUCKDB}/bin/python", "-c", IN_DUCKDB, uri, json.dumps(versions)], {})
 
 
 IN_SPARK = """
@@ -113,14 +113,14 @@ DELTA = {
 def with_spark(uri: str, versions: list[int | None]) -> list[list[Row]]:
     """Apache Spark 4.1 in a JVM, with Delta Lake's own package."""
     conf = settings(Aws().engine_settings())
-    # Earlier ones fail at a checkpoint on Spark 4.1.2: NoSuchMethodError.
+    # Earlier versions fail at a checkpoint on Spark 4.1.2: NoSuchMethodError.
     conf["spark.jars.packages"] += ",io.delta:delta-spark_4.1_2.13:4.3.0"
     command = [sys.executable, "-c", IN_SPARK, uri, json.dumps(versions)]
-    return _said([*command, json.dumps({**conf, **DELTA})], {**LIGHT, **require_java()})
+    return _printed([*command, json.dumps({**conf, **DELTA})], {**LIGHT, **require_java()})
 
 
-def _said(command: list[str], environment: dict[str, str]) -> list[list[Row]]:
-    """What a script prints in its own process, which PySpark has not set up for Connect."""
+def _printed(command: list[str], environment: dict[str, str]) -> list[list[Row]]:
+    """The rows that a script prints, in a process where PySpark is not set up for Connect."""
     inherited = {n: value for n, value in os.environ.items() if not n.startswith("SPARK_")}
     done = subprocess.run(
         command,

@@ -17,9 +17,9 @@ from brewery_assets.lake.tables import Preview, Table, column, text
 Row = dict[str, Any]
 SCHEMA = StructType(
     [
-        text("id", "Identifies it."),
+        text("id", "The key."),
         text("name", "May be null."),
-        column("latitude", DoubleType(), "Came later."),
+        column("latitude", DoubleType(), "Added later."),
         text("country", "A slug."),
     ]
 )
@@ -29,7 +29,7 @@ ARROW = {"string": pa.string(), "double": pa.float64()}
 
 
 def of_run(uri: str, instance: dg.DagsterInstance, run_id: str, kept: int = 30) -> Lake:
-    """The lake as a run sees it; the run is one of the instance's."""
+    """The lake as a run of the instance sees it."""
     run = instance.get_run_by_id(run_id)
     if run is None:
         run = dg.DagsterRun("job", run_id)
@@ -42,7 +42,7 @@ def of_run(uri: str, instance: dg.DagsterInstance, run_id: str, kept: int = 30) 
 
 
 def write(lake: Lake, rows: list[Row], columns: Sequence[str] = TABLE.columns) -> str:
-    """A draft with a file for each country: its folder."""
+    """Writes a draft with a file for each country and returns its folder."""
     schema = pa.schema([(name, ARROW[TABLE.types[name]]) for name in columns if name != "country"])
     with lake.writing(TABLE.name) as folder:
         for country in sorted({row["country"] for row in rows}):
@@ -55,7 +55,7 @@ def write(lake: Lake, rows: list[Row], columns: Sequence[str] = TABLE.columns) -
 
 
 def publish(lake: Lake, rows: list[Row], columns: Sequence[str] = TABLE.columns) -> Manifest:
-    """A published snapshot; the log does not know it yet."""
+    """Publishes a snapshot, but does not commit it to the Delta log."""
     countries = [row["country"] for row in rows]
     return lake.publish(
         write(lake, rows, columns),
@@ -67,7 +67,7 @@ def publish(lake: Lake, rows: list[Row], columns: Sequence[str] = TABLE.columns)
 
 
 def commit(lake: Lake) -> Version:
-    """Brings the log up to date."""
+    """Commits the published snapshots to the Delta log."""
     version = follow(lake, TABLE)
     assert version is not None
     return version

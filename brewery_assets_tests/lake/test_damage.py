@@ -1,4 +1,4 @@
-"""A damaged lake: a sentence that names the file, and nothing else is held up by it."""
+"""A damaged lake: the error names the file, and everything else continues to work."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def manifest_in(folder: Path, layer: str, snapshot: str) -> Path:
 
 
 @any_damage
-def test_a_damaged_manifest_that_is_asked_for_is_an_error_with_its_path(
+def test_reading_a_damaged_manifest_is_an_error_with_its_path(
     folder: Path, damage: Damage, why: str
 ) -> None:
     for name in ("20260101T000000Z-00000001", "20260102T000000Z-00000002"):
@@ -86,7 +86,7 @@ def test_a_damaged_manifest_that_is_asked_for_is_an_error_with_its_path(
 
 
 @any_damage
-def test_an_older_damaged_manifest_is_left_out_and_everything_else_goes_on(
+def test_an_older_damaged_manifest_is_skipped_with_a_warning(
     folder: Path,
     instance: dg.DagsterInstance,
     damage: Damage,
@@ -107,18 +107,16 @@ def test_an_older_damaged_manifest_is_left_out_and_everything_else_goes_on(
     older = lake.undamaged("silver", before=days[4])
     assert next(older) == lake.manifest("silver", days[2])
     publish(lake, "gold", made_from={"silver": own.snapshot})
-    # It is not one of the two that are kept, and stays for whoever looks into it. The silver of
-    # the third day stays too: when silver was swept, a kept gold was made from it.
+    # The damaged snapshot is not one of the two to keep. It stays so that people can inspect it.
+    # The silver of the third day stays too: when old silver was deleted, a kept gold used it.
     assert lake.snapshots("silver") == [own.snapshot, days[4], damaged, days[2]]
     assert lake.snapshots("gold") == [own.snapshot, days[4], damaged]
     warnings = [said for said in caplog.messages if "left out: " in said]
-    assert len(warnings) == 2  # one for each, however often it is met
+    assert len(warnings) == 2  # one for each, however often it is read
     assert all(re.search(rf"{damaged}/_manifest\.json is damaged: .*{why}", w) for w in warnings)
 
 
-def test_a_comparison_leaves_out_what_is_damaged(
-    folder: Path, instance: dg.DagsterInstance
-) -> None:
+def test_a_comparison_skips_damaged_manifests(folder: Path, instance: dg.DagsterInstance) -> None:
     days = [f"202601{day:02}T000000Z-000000{day:02}" for day in range(1, 4)]
     for name in days:
         publish_as(name, folder, "silver")
@@ -139,7 +137,7 @@ def status(pipeline: Pipeline) -> Iterator[Callable[[], str]]:
 
 
 @pytest.mark.usefixtures("published")
-def test_status_report_and_run_with_every_manifest_damaged(
+def test_the_status_the_report_and_a_run_name_each_damaged_manifest(
     pipeline: Pipeline, status: Callable[[], str]
 ) -> None:
     lake = Path(pipeline.uri)
@@ -179,7 +177,7 @@ def test_status_report_and_run_with_every_manifest_damaged(
 
 @pytest.mark.slow("draws charts")
 @pytest.mark.usefixtures("published")
-def test_the_report_is_made_past_older_damaged_manifests(pipeline: Pipeline) -> None:
+def test_the_report_ignores_older_damaged_manifests(pipeline: Pipeline) -> None:
     damaged = {layer: pipeline.newest(layer) for layer in LAYERS}
     pipeline.run()
     for layer, manifest in damaged.items():
@@ -190,7 +188,7 @@ def test_the_report_is_made_past_older_damaged_manifests(pipeline: Pipeline) -> 
     assert pipeline.newest(REPORT).made_from[GOLD.name] == pipeline.newest(GOLD.name).snapshot
 
 
-def test_a_damaged_manifest_in_a_bucket_is_named_and_left_out_too(
+def test_a_damaged_manifest_in_a_bucket_is_named_and_skipped_too(
     s3: S3Server, prefix: str, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
     uri = f"s3://lake/{prefix}"
@@ -207,7 +205,7 @@ def test_a_damaged_manifest_in_a_bucket_is_named_and_left_out_too(
 
 
 class FullDisk(Folder):
-    """A folder on a disk that is full: the kernel refuses each byte."""
+    """A folder on a full disk: the kernel refuses every write."""
 
     def _written_aside(self, _: str, content: bytes) -> Path:
         with Path("/dev/full").open("wb") as disk:
@@ -221,7 +219,7 @@ NO_SPACE = (
 )
 
 
-def test_a_full_disk_is_named_with_what_a_run_takes_and_the_draft_is_gone(
+def test_the_error_for_a_full_disk_names_the_space_needed_and_the_draft_is_deleted(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = lake_of(folder, instance)
@@ -239,7 +237,7 @@ def test_a_full_disk_is_named_with_what_a_run_takes_and_the_draft_is_gone(
     assert [*(folder / "bronze").iterdir()] == []
 
 
-def test_what_a_run_takes_is_what_the_newest_snapshots_take(
+def test_the_space_that_a_run_needs_is_estimated_from_the_newest_snapshots(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     for layer in ("bronze", "silver"):
@@ -251,10 +249,10 @@ def test_what_a_run_takes_is_what_the_newest_snapshots_take(
     with pytest.raises(LakeError, match=rf"{NO_SPACE}25\.0 MB; make room and run again"):
         publish(lake)
     lake._storage = Folder(str(folder))
-    assert publish(lake).rows == 1  # once there is room
+    assert publish(lake).rows == 1  # now there is room
 
 
-def test_a_disk_that_is_full_for_the_engine_is_named_and_what_it_wrote_is_deleted(
+def test_if_the_engine_finds_the_disk_full_the_error_says_so_and_its_draft_is_deleted(
     pipeline: Pipeline,
 ) -> None:
     @dg.asset(name=GOLD.name, io_manager_key="parquet_snapshots", required_resource_keys=RESOURCES)
@@ -291,20 +289,20 @@ def test_old_drafts_of_all_layers_are_deleted_before_anything_is_written(
     assert lake.snapshots("bronze") == lake.snapshots("silver") == [fresh]
 
 
-def test_after_a_clock_that_was_ahead_sweeping_goes_on_at_once(
+def test_old_snapshots_are_deleted_even_if_a_clock_was_ahead(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     ahead = NOW + DAY * 400
     names = [name_of(ahead + timedelta(seconds=second), OTHER_RUN) for second in range(5)]
-    publish_as(names[0], folder, created_at=ahead)  # by the clock that was ahead
-    for age, name in enumerate(reversed(names[1:]), 1):  # later, by one that was right
+    publish_as(names[0], folder, created_at=ahead)  # while the clock was ahead
+    for age, name in enumerate(reversed(names[1:]), 1):  # later, with the right clock
         publish_as(name, folder, created_at=NOW - DAY * age)
     own = publish(lake_of(folder, instance, kept=2)).snapshot
     assert own > names[4]
     assert Lake(uri=str(folder)).snapshots("gold") == [own, names[4]]
 
 
-def test_a_draft_whose_name_lies_in_the_future_goes_a_day_after_it_was_written(
+def test_a_draft_with_a_name_in_the_future_is_deleted_a_day_after_it_was_written(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     names = [name_of(NOW + DAY * 400 + HOUR * hour, OTHER_RUN) for hour in range(2)]
@@ -319,7 +317,7 @@ def test_a_draft_whose_name_lies_in_the_future_goes_a_day_after_it_was_written(
     assert lake.snapshots("gold") == [names[1]]
 
 
-def test_a_draft_is_older_than_what_was_published_under_a_later_name(
+def test_a_draft_is_deleted_if_a_later_name_was_published_more_than_a_day_ago(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     draft, later = (name_of(NOW + DAY * days, OTHER_RUN) for days in (400, 401))
@@ -354,7 +352,7 @@ def test_a_snapshot_that_is_published_late_stays_for_an_hour_too(
 
 
 @pytest.mark.usefixtures("published")
-def test_a_file_in_the_place_of_a_layer_is_named(
+def test_a_file_in_place_of_a_layers_folder_is_named(
     pipeline: Pipeline, folder: Path, status: Callable[[], str]
 ) -> None:
     layer = folder / "gold_brewery_counts"
@@ -406,7 +404,7 @@ def test_a_file_that_is_missing_or_has_another_size_is_named(
 
 
 @pytest.mark.usefixtures("published")
-def test_new_counts_get_a_report_although_the_one_before_is_damaged(
+def test_new_counts_get_a_report_even_if_the_last_report_is_damaged(
     pipeline: Pipeline, folder: Path
 ) -> None:
     publish_as("20260101T000000Z-00000001", folder, REPORT)

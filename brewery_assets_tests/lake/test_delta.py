@@ -1,4 +1,4 @@
-"""The Delta log: it follows the manifests, and readers of other makers read it."""
+"""The Delta log: it follows the manifests, and other tools can read it."""
 
 import json
 import subprocess
@@ -30,12 +30,12 @@ from demo.s3 import S3Server
 
 
 def read(folder: Path) -> list[Row]:
-    """The newest version."""
+    """The rows of the newest version."""
     (rows,) = with_deltalake(str(folder / TABLE.name), [None])
     return rows
 
 
-def test_a_version_has_names_comments_partitions_counts_and_its_origin(
+def test_a_version_has_names_comments_partitions_counts_and_its_run(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     manifest = publish(lake := of_run(str(folder), instance, RUN), LAST)
@@ -53,7 +53,7 @@ def test_a_version_has_names_comments_partitions_counts_and_its_origin(
     }
 
 
-def test_what_a_run_that_died_published_comes_before_the_next_one_in_order(
+def test_snapshots_of_a_killed_run_are_committed_in_order_by_the_next_run(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = of_run(str(folder), instance, RUN)
@@ -64,7 +64,7 @@ def test_what_a_run_that_died_published_comes_before_the_next_one_in_order(
     assert [entry["snapshot"] for entry in history[::-1]] == [
         made.snapshot for made in (first, second, third)
     ]
-    assert commit(next_lake).number == 2  # and none twice
+    assert commit(next_lake).number == 2  # no version is added twice
 
 
 def test_the_log_does_not_go_back_when_an_older_run_publishes_last(
@@ -80,7 +80,7 @@ def test_the_log_does_not_go_back_when_an_older_run_publishes_last(
     assert by_id(read(folder)) == by_id(LAST)
 
 
-def test_no_draft_and_no_folder_of_the_older_form_is_ever_shown(
+def test_drafts_and_folders_of_the_older_form_are_never_in_the_log(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = of_run(str(folder), instance, RUN)
@@ -93,7 +93,7 @@ def test_no_draft_and_no_folder_of_the_older_form_is_ever_shown(
     assert not (folder / TABLE.name / "_delta_log").exists()
 
 
-def test_a_snapshot_whose_manifest_was_deleted_is_shown_no_longer(
+def test_a_snapshot_whose_manifest_was_deleted_leaves_the_delta_table(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = of_run(str(folder), instance, RUN)
@@ -105,7 +105,7 @@ def test_a_snapshot_whose_manifest_was_deleted_is_shown_no_longer(
     assert len(read(folder)) == len(FIRST)
 
 
-def test_a_log_of_another_program_is_left_alone_and_its_error_says_what_to_do(
+def test_a_log_changed_by_another_program_is_kept_and_the_warning_says_what_to_do(
     pipeline: Pipeline, published: None
 ) -> None:
     log = Path(pipeline.uri) / "gold_brewery_counts" / "_delta_log"
@@ -120,7 +120,7 @@ def test_a_log_of_another_program_is_left_alone_and_its_error_says_what_to_do(
     assert [file.name for file in sorted(log.glob("*.json"))] == [f"{0:020}.json", foreign.name]
 
 
-def test_each_run_is_a_version_of_every_table_and_the_ui_shows_it(
+def test_each_run_adds_a_version_to_every_table_and_the_ui_shows_it(
     pipeline: Pipeline, published: None
 ) -> None:
     run = pipeline.run()
@@ -138,7 +138,7 @@ def test_each_run_is_a_version_of_every_table_and_the_ui_shows_it(
         assert sorted(found, key=key) == sorted(pipeline.rows(layer), key=key)
 
 
-def test_a_long_life_leaves_a_short_log_and_what_is_kept_can_be_opened(
+def test_old_log_entries_are_deleted_and_kept_versions_can_be_read(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     days = [f"202601{1 + n // 24:02}T{n % 24:02}0000Z-00000001" for n in range(98)]
@@ -168,11 +168,11 @@ def test_a_long_life_leaves_a_short_log_and_what_is_kept_can_be_opened(
         DeltaTable(table, version=50)
 
 
-def test_a_version_whose_checkpoint_cannot_be_written_is_there_all_the_same(
+def test_a_version_is_committed_even_if_its_checkpoint_cannot_be_written(
     folder: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = folder / TABLE.name / "_delta_log"
-    (log / f"{9:020}.checkpoint.parquet").mkdir(parents=True)  # in its way
+    (log / f"{9:020}.checkpoint.parquet").mkdir(parents=True)  # blocks the file
     for number in range(9):
         publish_as(f"2026010{number + 1}T000000Z-00000001", folder, TABLE.name, columns=TABLE.types)
     publish(lake := of_run(str(folder), instance, RUN), LAST)
@@ -234,9 +234,9 @@ with dg.DagsterInstance.ephemeral() as instance:
 """
 
 
-@pytest.mark.slow("an S3 server, and runs in their own processes")
+@pytest.mark.slow("an S3 server, and runs in separate processes")
 @pytest.mark.parametrize("place", ["folder", "s3"])
-def test_of_two_processes_that_commit_at_once_none_loses_a_version(
+def test_two_processes_that_commit_at_once_lose_no_version(
     place: str, folder: Path, s3: S3Server, prefix: str
 ) -> None:
     uri = str(folder) if place == "folder" else f"s3://lake/{prefix}"
@@ -273,12 +273,12 @@ def test_of_two_processes_that_commit_at_once_none_loses_a_version(
         live -= {action["remove"]["path"] for action in actions if "remove" in action}
         assert not live  # each version replaces the one before
         live |= {action["add"]["path"] for action in actions if "add" in action}
-    assert shown == sorted(set(shown))  # none twice, and never back to an older one
+    assert shown == sorted(set(shown))  # none twice, and in order
     assert set(shown) <= {*lake.published(TABLE.name)}
 
 
 class Overwrites(BaseHTTPRequestHandler):
-    """An S3 that takes `If-None-Match` and overwrites all the same, as older stores do."""
+    """An S3 store that accepts `If-None-Match` but overwrites anyway, as older stores do."""
 
     objects: ClassVar[dict[str, bytes]] = {}
     protocol_version = "HTTP/1.1"
@@ -315,7 +315,7 @@ class Overwrites(BaseHTTPRequestHandler):
         pass
 
 
-def test_on_an_s3_that_overwrites_the_manifests_alone_publish(
+def test_a_store_that_overwrites_files_gets_manifests_but_no_delta_log(
     monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -343,7 +343,7 @@ def test_on_an_s3_that_overwrites_the_manifests_alone_publish(
 
 
 @pytest.mark.slow("an S3 server")
-def test_a_commit_is_three_requests_to_s3(
+def test_a_commit_takes_three_requests_to_s3(
     s3: S3Server, prefix: str, instance: dg.DagsterInstance
 ) -> None:
     lake = of_run(f"s3://lake/{prefix}", instance, RUN)
@@ -358,7 +358,7 @@ def test_a_commit_is_three_requests_to_s3(
 
 
 @pytest.mark.slow("an S3 server")
-def test_a_store_that_refuses_what_exists_is_known_as_one(s3: S3Server, prefix: str) -> None:
+def test_a_store_that_refuses_to_overwrite_is_recognized(s3: S3Server, prefix: str) -> None:
     bucket = Bucket(f"s3://lake/{prefix}", Aws())
     bucket.prepare()
     assert bucket.creates_once

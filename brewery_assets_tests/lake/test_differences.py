@@ -1,4 +1,4 @@
-"""How files differ from those of a manifest, in words; where two manifests differ."""
+"""The difference between files and their manifest, and the folders that changed."""
 
 from brewery_assets.lake.differences import changed_folders, difference
 from brewery_assets.lake.storage import StoredFile
@@ -11,7 +11,7 @@ def test_the_same_files_do_not_differ() -> None:
     assert difference([], []) is None
 
 
-def test_each_difference_is_named_and_of_many_the_first() -> None:
+def test_the_first_three_differences_are_named_and_the_others_counted() -> None:
     found = [StoredFile("a", 1, "etag:9"), StoredFile("b", 2_000, "sha256:2"), StoredFile("d", 0)]
     assert difference(FILES, found) == (
         "a has another content; b has 2,000 bytes instead of 2; c is missing; 1 more"
@@ -19,12 +19,12 @@ def test_each_difference_is_named_and_of_many_the_first() -> None:
     assert difference([], FILES[:1]) == "a is not in the manifest"
 
 
-def test_an_unknown_checksum_or_one_of_another_kind_is_not_compared() -> None:
+def test_missing_checksums_and_checksums_of_another_kind_are_not_compared() -> None:
     assert difference([StoredFile("a", 1)], [StoredFile("a", 1, "etag:1")]) is None
     assert difference([StoredFile("a", 1, "etag:1")], [StoredFile("a", 1, "sha256:1")]) is None
 
 
-def test_the_etags_of_a_copied_lake_are_not_compared_and_other_checksums_are() -> None:
+def test_etags_of_a_copied_lake_are_not_compared_but_other_checksums_are() -> None:
     found = [StoredFile("a", 1, "etag:9"), *FILES[1:]]
     assert difference(FILES, found) == "a has another content"
     assert difference(FILES, found, etags=False) is None
@@ -32,7 +32,7 @@ def test_the_etags_of_a_copied_lake_are_not_compared_and_other_checksums_are() -
     assert difference(FILES, changed, etags=False) == "b has another content"
 
 
-def test_a_folder_is_changed_if_the_content_of_its_files_is_whatever_they_are_called() -> None:
+def test_a_folder_is_changed_if_the_content_of_its_files_is_not_their_names() -> None:
     before = [
         StoredFile("same/a.parquet", 1, "sha256:1"),
         StoredFile("other/a.parquet", 1, "sha256:2"),

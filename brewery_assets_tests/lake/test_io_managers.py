@@ -1,4 +1,4 @@
-"""What an asset returns and what it asks for; what the UI is told of it."""
+"""What the IO managers write and read for an asset, and the metadata that the UI shows."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def metadata_of(run: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     return dict(materialization.metadata)
 
 
-def test_each_materialization_tells_rows_size_place_snapshot_and_origin(
+def test_each_materialization_has_rows_size_path_snapshot_and_origin(
     pipeline: Pipeline,
 ) -> None:
     run = pipeline.run()
@@ -57,7 +57,7 @@ def test_each_materialization_tells_rows_size_place_snapshot_and_origin(
     assert metadata_of(run, "gold_brewery_counts")["made_from/silver_breweries"].value == bronze
 
 
-def test_the_ui_gets_schema_lineage_and_a_preview(pipeline: Pipeline) -> None:
+def test_the_ui_shows_schema_lineage_and_a_preview(pipeline: Pipeline) -> None:
     run = pipeline.run()
     silver = metadata_of(run, "silver_breweries")
     columns = {column.name: column for column in silver["dagster/column_schema"].value.columns}
@@ -78,7 +78,7 @@ def test_the_ui_gets_schema_lineage_and_a_preview(pipeline: Pipeline) -> None:
     assert set(gold["dagster/column_lineage"].value.deps_by_column) == set(GOLD.columns)
 
 
-def test_bronze_tells_how_the_source_was_read_and_versions_its_content(
+def test_the_metadata_of_bronze_has_facts_about_the_read_and_a_hash(
     pipeline: Pipeline,
 ) -> None:
     shown = metadata_of(pipeline.run("bronze_breweries"), "bronze_breweries")
@@ -109,7 +109,7 @@ def test_the_data_version_of_bronze_changes_only_with_its_content(pipeline: Pipe
 
 
 @pytest.mark.usefixtures("published")
-def test_parquet_is_one_zstd_file_in_each_folder_and_gold_is_sorted(pipeline: Pipeline) -> None:
+def test_each_folder_has_one_zstd_parquet_file_and_gold_is_sorted(pipeline: Pipeline) -> None:
     silver = pipeline.newest("silver_breweries")
     folders = [file.path.rpartition("/")[0] for file in silver.files]
     assert len(folders) == len(set(folders)) == 8
@@ -136,7 +136,7 @@ def test_a_state_that_looks_like_a_number_stays_text(pipeline: Pipeline) -> None
     assert (row["state"], row["state_name"]) == ("044", "044")
 
 
-def test_a_silver_without_rows_is_an_empty_table_not_an_error(pipeline: Pipeline) -> None:
+def test_silver_without_rows_is_an_empty_table_not_an_error(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = scenario.BROKEN
     pipeline.run("bronze_breweries", "silver_breweries", "rejected_breweries")
     assert pipeline.newest("silver_breweries").rows == 0
@@ -145,7 +145,7 @@ def test_a_silver_without_rows_is_an_empty_table_not_an_error(pipeline: Pipeline
     assert "gold_is_not_empty" in failure_of(run)
 
 
-def test_with_nothing_rejected_the_table_of_rejects_is_empty(pipeline: Pipeline) -> None:
+def test_the_rejected_table_is_empty_if_no_line_is_rejected(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = scenario.GOOD
     pipeline.run()
     assert pipeline.newest("rejected_breweries").rows == 0
@@ -153,7 +153,7 @@ def test_with_nothing_rejected_the_table_of_rejects_is_empty(pipeline: Pipeline)
 
 
 @pytest.mark.usefixtures("published")
-def test_an_older_bronze_can_be_refined_again(pipeline: Pipeline) -> None:
+def test_an_older_bronze_snapshot_can_be_refined_again(pipeline: Pipeline) -> None:
     older = pipeline.newest("bronze_breweries").snapshot
     gold = pipeline.rows("gold_brewery_counts")
     pipeline.api.rows[:] = [scenario.OREGON]
@@ -170,7 +170,9 @@ def test_an_older_bronze_can_be_refined_again(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.usefixtures("published")
-def test_a_snapshot_that_does_not_exist_is_refused_with_those_that_do(pipeline: Pipeline) -> None:
+def test_a_snapshot_that_does_not_exist_is_refused_and_the_newest_is_named(
+    pipeline: Pipeline,
+) -> None:
     run = pipeline.run(
         "gold_brewery_counts", fails=True, read_snapshot={"parquet_snapshots": "yesterday"}
     )
@@ -178,7 +180,7 @@ def test_a_snapshot_that_does_not_exist_is_refused_with_those_that_do(pipeline: 
     assert f"no published snapshot 'yesterday'; the newest: {newest}" in failure_of(run)
 
 
-def test_a_step_that_fails_while_writing_and_is_retried_leaves_no_half(pipeline: Pipeline) -> None:
+def test_a_retry_after_a_failed_write_leaves_no_partial_files(pipeline: Pipeline) -> None:
     tries: list[str] = []
 
     @dg.asset(
@@ -215,13 +217,13 @@ def test_a_step_that_fails_while_writing_and_is_retried_leaves_no_half(pipeline:
 
 
 class Corrupting(Folder):
-    """A folder on a disk that changes what it is given."""
+    """A folder on a disk that corrupts what is written."""
 
     def write(self, path: str, content: bytes) -> None:
         super().write(path, content.replace(b"a", b"b"))
 
 
-def test_a_bronze_file_that_is_not_what_was_read_is_not_published(
+def test_a_bronze_file_that_differs_from_what_was_read_is_not_published(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = lake_of(folder, instance)

@@ -1,4 +1,4 @@
-"""Snapshots: drafts that nobody reads, publications that nothing overwrites, and what is kept."""
+"""Snapshots: how they are drafted, published, read and deleted."""
 
 import errno
 import json
@@ -29,7 +29,7 @@ def lake_of(
     run_id: str = RUN,
     kept: int = 30,
 ) -> Lake:
-    """The lake as a run sees it; the run is one of the instance's."""
+    """The lake as a run of the instance sees it."""
     run = instance.get_run_by_id(run_id)
     if run is None:
         run = dg.DagsterRun("job", run_id)
@@ -42,7 +42,7 @@ def lake_of(
 
 
 def write(lake: Lake, layer: str = "gold") -> str:
-    """A draft of one file: its folder."""
+    """Writes a draft with one file and returns its folder."""
     with lake.writing(layer) as folder:
         lake.storage.write(f"{folder}/a.parquet", b"rows")
     return folder
@@ -53,7 +53,7 @@ def publish(lake: Lake, layer: str = "gold", **facts: object) -> Manifest:
 
 
 def publish_as(name: str, folder: Path, layer: str = "gold", **facts: object) -> None:
-    """A published snapshot of a given name, as an earlier run left it at that time."""
+    """Publishes a snapshot with this name, as an earlier run did at that time."""
     target = folder / layer / name
     target.mkdir(parents=True)
     (target / "a.parquet").write_bytes(b"old")
@@ -69,7 +69,7 @@ def publish_as(name: str, folder: Path, layer: str = "gold", **facts: object) ->
     (target / "_manifest.json").write_text(manifest.model_dump_json())
 
 
-def test_a_snapshot_is_named_by_the_runs_start_and_id(
+def test_a_snapshot_is_named_after_the_runs_start_and_id(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     before = datetime.now(timezone.utc).replace(microsecond=0)
@@ -81,11 +81,11 @@ def test_a_snapshot_is_named_by_the_runs_start_and_id(
 def test_all_layers_of_a_run_share_one_name(folder: Path, instance: dg.DagsterInstance) -> None:
     lake = lake_of(folder, instance)
     assert publish(lake, "bronze").snapshot == publish(lake, "silver").snapshot
-    again = lake_of(folder, instance)  # as another process of the same run
+    again = lake_of(folder, instance)  # another process of the same run
     assert publish(again, "gold").snapshot > publish(lake, "rejected").snapshot
 
 
-def test_a_later_run_has_a_later_name_whatever_the_clock_says(
+def test_a_later_run_has_a_later_name_even_if_a_clock_is_wrong(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     future = name_of(datetime.now(timezone.utc) + timedelta(days=400), OTHER_RUN)
@@ -94,7 +94,7 @@ def test_a_later_run_has_a_later_name_whatever_the_clock_says(
     assert time_of(name) == time_of(future) + timedelta(seconds=1)
 
 
-def test_a_draft_is_not_read_and_a_publication_is(
+def test_a_draft_is_not_read_but_a_published_snapshot_is(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = lake_of(folder, instance)
@@ -109,7 +109,9 @@ def test_a_draft_is_not_read_and_a_publication_is(
     assert [(file.path, file.bytes) for file in newest.files] == [("a.parquet", 4)]
 
 
-def test_nothing_published_is_written_again(folder: Path, instance: dg.DagsterInstance) -> None:
+def test_a_published_snapshot_cannot_be_published_again(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
     lake = lake_of(folder, instance)
     first = publish(lake)
     with pytest.raises(FileExistsError):
@@ -117,7 +119,7 @@ def test_nothing_published_is_written_again(folder: Path, instance: dg.DagsterIn
     assert lake.newest("gold") == first
 
 
-def test_a_step_that_is_tried_again_after_it_published_has_a_later_name(
+def test_a_step_that_is_retried_after_it_published_has_a_later_name(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = lake_of(folder, instance)
@@ -132,16 +134,14 @@ def test_a_step_that_is_tried_again_after_it_published_has_a_later_name(
     ]
 
 
-def test_a_step_that_is_tried_again_first_clears_its_own_draft(
-    folder: Path, instance: dg.DagsterInstance
-) -> None:
+def test_a_retried_step_first_deletes_its_draft(folder: Path, instance: dg.DagsterInstance) -> None:
     lake = lake_of(folder, instance)
     with lake.writing("gold") as half:
         lake.storage.write(f"{half}/half-written.parquet", b"half")
     assert [file.path for file in publish(lake).files] == ["a.parquet"]
 
 
-def test_a_write_that_fails_leaves_no_draft_and_nothing_published_goes(
+def test_a_failed_write_deletes_its_draft_but_nothing_published(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = lake_of(folder, instance)
@@ -161,18 +161,18 @@ def test_a_write_that_fails_leaves_no_draft_and_nothing_published_goes(
     assert Lake(uri=str(folder)).reading("gold").rows == 1
 
 
-def test_a_published_snapshot_that_lost_a_file_is_refused_not_read_as_fewer_rows(
+def test_a_published_snapshot_with_a_missing_file_is_refused(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     manifest = publish(lake_of(folder, instance))
     (folder / manifest.folder / "a.parquet").unlink()
     lake = Lake(uri=str(folder))
-    for _ in range(2):  # a retried step asks again
+    for _ in range(2):  # a retried step reads it again
         with pytest.raises(LakeError, match=r"the files are not those of its _manifest\.json"):
             lake.reading("gold")
 
 
-def test_a_published_file_whose_content_changed_is_refused_at_the_same_size_and_time(
+def test_changed_content_is_refused_even_if_size_and_time_are_the_same(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     manifest = publish(lake_of(folder, instance))
@@ -188,7 +188,7 @@ def test_a_published_file_whose_content_changed_is_refused_at_the_same_size_and_
             reader.reading("gold")
 
 
-def test_an_older_manifest_without_checksums_is_read(
+def test_an_older_manifest_without_checksums_can_be_read(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     manifest = publish(lake_of(folder, instance))
@@ -200,7 +200,7 @@ def test_an_older_manifest_without_checksums_is_read(
     assert Lake(uri=str(folder)).reading("gold").files == [("a.parquet", 4, None)]
 
 
-def test_a_bronze_is_compared_with_what_the_source_served_whatever_its_manifest_lacks(
+def test_bronze_without_a_usable_checksum_is_compared_with_the_hash_of_the_source(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     served = sha256(b"rows").hexdigest()
@@ -213,7 +213,7 @@ def test_a_bronze_is_compared_with_what_the_source_served_whatever_its_manifest_
         Lake(uri=str(folder)).reading("bronze")
 
 
-def test_what_engines_leave_beside_the_data_is_not_data(
+def test_extra_files_that_engines_write_are_not_in_the_manifest(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = lake_of(folder, instance)
@@ -224,7 +224,7 @@ def test_what_engines_leave_beside_the_data_is_not_data(
     assert [file.path for file in manifest.files] == ["country=a/x"]
 
 
-def test_a_run_reads_what_it_wrote_even_when_another_published_later(
+def test_a_run_reads_its_own_snapshot_even_if_another_run_published_later(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     lake = lake_of(folder, instance)
@@ -235,7 +235,7 @@ def test_a_run_reads_what_it_wrote_even_when_another_published_later(
     assert lake.reading("bronze") == own
 
 
-def test_a_run_that_wrote_none_reads_the_newest_and_stays_with_it(
+def test_a_run_without_its_own_snapshot_keeps_reading_the_same_one(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     publish_as("20260101T000000Z-00000001", folder, "bronze")
@@ -246,7 +246,7 @@ def test_a_run_that_wrote_none_reads_the_newest_and_stays_with_it(
     assert lake.reading("bronze").snapshot == "20260102T000000Z-00000002"
 
 
-def test_an_older_snapshot_can_be_named_and_an_unknown_one_is_refused_with_the_newest(
+def test_an_older_snapshot_can_be_read_by_name_and_an_unknown_name_is_refused(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     publish_as("20260101T000000Z-00000001", folder, "bronze")
@@ -262,7 +262,7 @@ def test_an_empty_lake_says_what_to_do(folder: Path, instance: dg.DagsterInstanc
         lake_of(folder, instance).reading("bronze")
 
 
-def test_the_newest_snapshots_stay_and_so_does_the_bronze_of_a_kept_silver(
+def test_the_newest_snapshots_and_the_bronze_of_a_kept_silver_are_not_deleted(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     days = [f"202601{day:02}T000000Z-000000{day:02}" for day in range(1, 6)]
@@ -280,7 +280,7 @@ def test_the_newest_snapshots_stay_and_so_does_the_bronze_of_a_kept_silver(
     ]
 
 
-def test_folders_of_the_older_form_are_read_kept_and_deleted_like_all_others(
+def test_folders_of_the_older_form_are_read_kept_and_deleted_like_others(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     days = [f"202601{day:02}T000000Z-000000{day:02}" for day in range(1, 5)]
@@ -305,7 +305,7 @@ def test_folders_of_the_older_form_are_read_kept_and_deleted_like_all_others(
     }
 
 
-def test_drafts_stay_for_a_day(folder: Path, instance: dg.DagsterInstance) -> None:
+def test_drafts_are_deleted_after_a_day(folder: Path, instance: dg.DagsterInstance) -> None:
     now = datetime.now(timezone.utc)
     old = name_of(now - timedelta(hours=25), OTHER_RUN)
     fresh = name_of(now - timedelta(hours=23), OTHER_RUN)
@@ -333,20 +333,22 @@ def test_foreign_folders_and_files_are_left_alone(
     assert (folder / "private").is_dir()
 
 
-def test_what_a_run_wrote_is_not_swept_under_it(folder: Path, instance: dg.DagsterInstance) -> None:
+def test_a_runs_own_snapshot_is_not_deleted_during_the_run(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
     first = lake_of(folder, instance, kept=1)
     own = publish(first, "bronze").snapshot
     publish(lake_of(folder, instance, OTHER_RUN, kept=1), "bronze")
     assert first.reading("bronze").snapshot == own
     assert publish(first, "silver").snapshot == own
-    # And when it is gone all the same, nothing else is read in its place.
+    # If it is deleted anyway, no other snapshot is read instead.
     shutil.rmtree(folder / "bronze" / own)
     first._reading.clear()
     with pytest.raises(LakeError, match=r"a\.parquet is missing"):
         first.reading("bronze")
 
 
-def test_a_snapshot_named_later_in_the_run_is_read_all_the_same(
+def test_a_run_can_read_a_named_snapshot_after_it_read_the_newest(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     publish_as("20260101T000000Z-00000001", folder, "silver")
@@ -359,13 +361,13 @@ def test_a_snapshot_named_later_in_the_run_is_read_all_the_same(
 
 
 class Unreadable(Folder):
-    """A folder on a disk that reads no more than one file at once."""
+    """A folder on a disk where reading many files at once fails."""
 
     def read_each(self, _: Sequence[str]) -> list[bytes | None]:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_a_sweep_that_fails_is_a_warning_not_a_failure(
+def test_failing_to_delete_old_snapshots_is_a_warning_not_an_error(
     folder: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish_as("20260101T000000Z-00000001", folder)
@@ -378,7 +380,7 @@ def test_a_sweep_that_fails_is_a_warning_not_a_failure(
     assert "cannot tell which snapshots may go" in caplog.text
 
 
-def test_a_manifest_is_readable_json_with_all_that_the_contract_names(
+def test_a_manifest_is_json_with_all_documented_fields(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     manifest = publish(lake_of(folder, instance), made_from={"silver": "x"})
@@ -393,7 +395,7 @@ def test_a_manifest_is_readable_json_with_all_that_the_contract_names(
     assert datetime.fromisoformat(said["created_at"].replace("Z", "+00:00")).tzinfo
 
 
-def test_a_place_that_cannot_be_written_is_refused_with_the_setting(tmp_path: Path) -> None:
+def test_a_lake_that_cannot_be_written_is_refused_and_the_setting_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         dg.DagsterInstance.ephemeral() as instance,
@@ -402,7 +404,7 @@ def test_a_place_that_cannot_be_written_is_refused_with_the_setting(tmp_path: Pa
         lake_of(tmp_path / "file" / "lake", instance)
 
 
-def test_a_reader_makes_no_folder(folder: Path) -> None:
+def test_reading_creates_no_folder(folder: Path) -> None:
     assert Lake(uri=str(folder)).newest("gold") is None
     assert not folder.exists()
 

@@ -1,4 +1,4 @@
-"""An S3 server that is away in the middle of a run, and back."""
+"""An S3 server that goes down during a run and comes back."""
 
 import subprocess
 import threading
@@ -25,7 +25,7 @@ IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
 
 @pytest.fixture
 def lake(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """A lake on that server, as a run has it."""
+    """A lake on a server that the test may kill, as a run uses it."""
     monkeypatch.setattr(lake_s3, "LATE", 0.1)
     lake = Lake(uri="s3://lake/x")
     lake.storage.prepare()
@@ -34,11 +34,11 @@ def lake(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 @pytest.fixture
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two tries."""
+    """No wait between two tries."""
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
 
 
-def test_a_request_is_asked_again_until_the_server_is_back(lake: Lake, mortal_s3: S3Server) -> None:
+def test_a_request_is_retried_until_the_server_is_back(lake: Lake, mortal_s3: S3Server) -> None:
     lake.storage.write("gold/a", b"rows")
     mortal_s3.kill()
     back = threading.Thread(target=mortal_s3.start)  # takes about a second
@@ -48,7 +48,7 @@ def test_a_request_is_asked_again_until_the_server_is_back(lake: Lake, mortal_s3
     back.join()
 
 
-def test_an_address_that_has_never_answered_is_not_waited_for(
+def test_an_address_that_never_answered_fails_without_a_long_wait(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
@@ -60,7 +60,7 @@ def test_an_address_that_has_never_answered_is_not_waited_for(
 
 
 @pytest.mark.usefixtures("_no_waiting")
-def test_what_an_engine_could_not_write_is_written_again_from_the_start(
+def test_a_failed_write_of_the_engine_is_repeated_from_the_start(
     lake: Lake, mortal_s3: S3Server
 ) -> None:
     tries = []
@@ -95,7 +95,7 @@ def test_what_an_engine_could_not_write_is_written_again_from_the_start(
         ("[CAST_INVALID_INPUT] The value cannot be cast", 1),
     ],
 )
-def test_only_work_that_did_not_reach_the_store_is_done_again(
+def test_work_is_repeated_only_if_it_did_not_reach_the_store(
     s3: S3Server, prefix: str, said: str, tried: int
 ) -> None:
     lake = Lake(uri=f"s3://lake/{prefix}")
@@ -119,7 +119,7 @@ def of_real_rows(pipeline: Pipeline, real_rows: list[Row]) -> None:
 
 
 def begun(pipeline: Pipeline, s3: S3Server, folder: Path, layer: str) -> subprocess.Popen[str]:
-    """A run in its own process that has just begun to write the layer."""
+    """A run in a separate process that has just started to write the layer."""
     settings = {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
     checkout = Checkout(folder, {**settings, **s3.environment()})
     before = pipeline.lake.snapshots(layer)
@@ -139,7 +139,7 @@ def begun(pipeline: Pipeline, s3: S3Server, folder: Path, layer: str) -> subproc
     ("seconds", "layer"),
     [(2, "silver_breweries"), (20, "bronze_breweries"), (45, "silver_breweries")],
 )
-def test_a_run_goes_on_when_a_server_that_was_killed_is_back(
+def test_a_run_continues_when_a_killed_server_is_back(
     pipeline: Pipeline, mortal_s3: S3Server, tmp_path: Path, seconds: int, layer: str
 ) -> None:
     pipeline.uri = "s3://lake/outage"
@@ -152,7 +152,7 @@ def test_a_run_goes_on_when_a_server_that_was_killed_is_back(
     assert "S3 is away, the next try is in " in said
     for name in LAYERS:
         (manifest,) = pipeline.lake.manifests(name)
-        assert pipeline.lake.reading(name) == manifest  # whole, file by file
+        assert pipeline.lake.reading(name) == manifest  # checks every file
     assert pipeline.newest("silver_breweries").rows == 11_822
     counts = pipeline.rows("gold_brewery_counts")
     assert sum(row["brewery_count"] for row in counts) == 11_822

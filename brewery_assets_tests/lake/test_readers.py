@@ -1,4 +1,4 @@
-"""Tools that people have, on the Delta tables, in a folder and on S3."""
+"""Common tools read the Delta tables, in a folder and on S3."""
 
 from pathlib import Path
 
@@ -37,9 +37,9 @@ def by_id(rows: list[Row]) -> list[Row]:
 
 
 def reads_all(lake: Lake, read: Reader) -> None:
-    """The newest version, then a version of no rows, then one without a column that came later.
+    """Reads the newest version, one without rows, one with fewer columns, and an older one.
 
-    There are checkpoints, and nulls.
+    The log has a checkpoint, and the rows have nulls.
     """
     publish(lake, FIRST, OLDER)
     publish(lake, [])
@@ -73,7 +73,7 @@ def test_a_reader_sees_the_newest_version_and_older_ones(
 
 @pytest.mark.slow("Java, another DuckDB and an S3 server")
 @pytest.mark.parametrize("read", [*IN_PROCESS, *IN_ANOTHER])
-def test_so_does_a_reader_on_s3(
+def test_a_reader_sees_the_newest_version_and_older_ones_on_s3(
     s3: S3Server, prefix: str, instance: dg.DagsterInstance, read: Reader
 ) -> None:
     reads_all(of_run(f"s3://lake/{prefix}", instance, RUN), read)

@@ -1,4 +1,4 @@
-"""The pipeline on S3: a real server on loopback that checks credentials, and what it survives."""
+"""The pipeline on S3, on a real server on loopback that checks credentials, and its failures."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def keys(s3: S3Server, prefix: str) -> list[str]:
 
 
 @ON_S3
-def test_two_runs_are_two_whole_snapshots_that_another_reader_finds(
+def test_two_runs_publish_two_complete_snapshots_and_nothing_else(
     pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
 ) -> None:
     pipeline_on_s3.run()
@@ -67,12 +67,12 @@ def test_two_runs_are_two_whole_snapshots_that_another_reader_finds(
     named |= {
         f"{prefix}/{layer}/_delta_log/{version:020}.json" for layer in TABLES for version in (0, 1)
     }
-    assert set(keys(s3, prefix)) == named  # no draft, no probe, nothing that nobody knows
+    assert set(keys(s3, prefix)) == named  # no draft, no probe, nothing unknown
     assert [len(lake.manifests(layer)) for layer in LAYERS] == [2] * len(LAYERS)
 
 
 @ON_S3
-def test_a_run_on_s3_starts_one_engine_and_leaves_the_environment_as_it_was(
+def test_a_run_on_s3_starts_one_engine_and_does_not_change_the_environment(
     pipeline_on_s3: Pipeline,
 ) -> None:
     before = dict(os.environ)
@@ -86,7 +86,7 @@ def test_a_run_on_s3_starts_one_engine_and_leaves_the_environment_as_it_was(
 
 
 @ON_S3
-def test_the_ui_is_told_where_in_the_bucket_it_lies(pipeline_on_s3: Pipeline) -> None:
+def test_the_ui_shows_the_path_in_the_bucket(pipeline_on_s3: Pipeline) -> None:
     run = pipeline_on_s3.run()
     shown = {
         event.materialization.asset_key.path[-1]: event.materialization.metadata
@@ -109,7 +109,7 @@ def test_the_ui_is_told_where_in_the_bucket_it_lies(pipeline_on_s3: Pipeline) ->
         ("s3://lake/{}/üñ'&+=", "s3://lake/{}/üñ'&+="),
     ],
 )
-def test_a_prefix_may_end_in_a_slash_and_hold_spaces_and_more(
+def test_a_prefix_may_end_in_a_slash_and_contain_special_characters(
     pipeline_on_s3: Pipeline, s3: S3Server, prefix: str, written: str, taken: str
 ) -> None:
     pipeline_on_s3.uri = written.format(prefix)
@@ -122,7 +122,7 @@ def test_a_prefix_may_end_in_a_slash_and_hold_spaces_and_more(
 
 
 @ON_S3
-def test_a_bucket_may_be_the_lake_itself(pipeline: Pipeline, s3: S3Server) -> None:
+def test_a_lake_may_be_a_whole_bucket(pipeline: Pipeline, s3: S3Server) -> None:
     s3.client().create_bucket(Bucket="of-its-own")
     pipeline.uri = "s3://of-its-own"
     pipeline.run()
@@ -130,7 +130,7 @@ def test_a_bucket_may_be_the_lake_itself(pipeline: Pipeline, s3: S3Server) -> No
 
 
 @ON_S3
-def test_what_others_keep_under_the_prefix_is_left_alone(
+def test_foreign_files_under_the_prefix_are_not_deleted(
     pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
 ) -> None:
     foreign = [
@@ -154,7 +154,7 @@ def test_what_others_keep_under_the_prefix_is_left_alone(
 
 
 @ON_S3
-def test_old_snapshots_and_drafts_go_from_a_bucket_too(
+def test_old_snapshots_and_drafts_are_deleted_from_a_bucket_too(
     pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
 ) -> None:
     pipeline_on_s3.run("bronze_breweries")
@@ -196,7 +196,7 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets boto3 ask an address twice, and no longer than a moment in between."""
+    """Lets boto3 try an address only twice, with a short wait between the tries."""
     monkeypatch.setitem(PATIENCE, "retries", {"mode": "standard", "total_max_attempts": 2})
 
 
@@ -221,7 +221,7 @@ def test_a_bucket_that_does_not_exist_is_refused_and_not_created(
 
 
 @pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_wrong_credentials_are_refused_without_being_told(
+def test_wrong_credentials_are_refused_and_not_shown(
     pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     monkeypatch.setenv(wrong, "not-the-right-one")
@@ -234,7 +234,7 @@ def test_wrong_credentials_are_refused_without_being_told(
     assert OWNER[1] not in message
 
 
-def test_without_credentials_the_ways_to_give_them_are_named(
+def test_without_credentials_the_error_says_how_to_set_them(
     pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -251,7 +251,7 @@ def test_a_profile_that_does_not_exist_is_refused(
     assert "The config profile (nobody) could not be found" in refused(pipeline_on_s3)
 
 
-def test_who_may_only_read_is_refused_before_any_work(
+def test_read_only_credentials_are_refused_before_any_work(
     pipeline_on_s3: Pipeline, s3: S3Server, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
     for name, value in s3.environment(READER).items():
@@ -265,7 +265,7 @@ def test_who_may_only_read_is_refused_before_any_work(
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
-def test_an_endpoint_where_nobody_answers_is_refused_with_its_address(
+def test_an_endpoint_that_does_not_answer_is_refused_with_its_address(
     pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
@@ -274,7 +274,7 @@ def test_an_endpoint_where_nobody_answers_is_refused_with_its_address(
     assert url in message
 
 
-def test_an_endpoint_that_is_no_address_is_refused(
+def test_an_endpoint_that_is_not_a_url_is_refused(
     pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
@@ -283,7 +283,7 @@ def test_an_endpoint_that_is_no_address_is_refused(
 
 
 class OfAnotherRegion(Aws):
-    """AWS, as it answers when the bucket is elsewhere."""
+    """AWS as it answers when the bucket is in another region."""
 
     def client(self, service: str) -> object:
         client = Aws(region="eu-west-1").client(service)
@@ -299,7 +299,7 @@ class OfAnotherRegion(Aws):
         return client
 
 
-def test_a_region_that_is_not_the_buckets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     bucket = Bucket("s3://lake/x", OfAnotherRegion())
@@ -309,12 +309,12 @@ def test_a_region_that_is_not_the_buckets_is_refused(monkeypatch: pytest.MonkeyP
 
 
 def stubbed(s3: S3Server, prefix: str) -> tuple[Bucket, Stubber]:
-    """A bucket whose next answers are told to it."""
+    """A bucket whose next answers come from a stub."""
     bucket = Bucket(f"s3://lake/{prefix}", Aws())
     return bucket, Stubber(bucket.client)
 
 
-def test_a_creation_that_conflicts_with_one_under_way_is_tried_again(
+def test_a_create_request_that_conflicts_with_another_is_retried(
     s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
@@ -326,7 +326,7 @@ def test_a_creation_that_conflicts_with_one_under_way_is_tried_again(
     answers.assert_no_pending_responses()
 
 
-def test_keys_that_s3_was_too_busy_to_delete_are_deleted_again(s3: S3Server, prefix: str) -> None:
+def test_a_deletion_is_retried_if_s3_is_too_busy(s3: S3Server, prefix: str) -> None:
     bucket, answers = stubbed(s3, prefix)
     busy = {"Errors": [{"Key": "b", "Code": "SlowDown", "Message": "Please reduce your rate."}]}
     keys = {"Contents": [{"Key": "a", "Size": 1}, {"Key": "b", "Size": 1}]}
@@ -347,7 +347,7 @@ def test_keys_that_s3_was_too_busy_to_delete_are_deleted_again(s3: S3Server, pre
 
 
 class HangsUp(BaseHTTPRequestHandler):
-    """Takes a request and closes the connection."""
+    """Accepts a request and closes the connection."""
 
     def do_GET(self) -> None:
         self.close_connection = True
@@ -357,7 +357,7 @@ class HangsUp(BaseHTTPRequestHandler):
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_an_endpoint_that_hangs_up_is_named(
+def test_an_endpoint_that_closes_the_connection_is_named(
     pipeline_on_s3: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served(HangsUp) as url:
@@ -368,7 +368,7 @@ def test_an_endpoint_that_hangs_up_is_named(
 
 
 @pytest.mark.usefixtures("_impatient")
-def test_an_endpoint_that_says_nothing_is_given_up(
+def test_an_endpoint_that_never_answers_times_out(
     s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PATIENCE, "read_timeout", 0.1)
@@ -379,7 +379,7 @@ def test_an_endpoint_that_says_nothing_is_given_up(
 
 
 class CutsOff(BaseHTTPRequestHandler):
-    """Breaks off in the middle of the first two answers."""
+    """Closes the connection in the middle of the first two answers."""
 
     asked: ClassVar[list[str]] = []
 
@@ -395,7 +395,7 @@ class CutsOff(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_download_that_breaks_off_is_begun_again(
+def test_an_interrupted_download_restarts(
     s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with served(CutsOff) as url:
@@ -404,8 +404,8 @@ def test_a_download_that_breaks_off_is_begun_again(
     assert len(CutsOff.asked) == 3
 
 
-# Sail keeps the first credentials that it meets as long as its process lives: from here on each
-# run has a separate process.
+# Sail keeps the first credentials it gets until its process ends, so from here on each run has a
+# separate process.
 IN_PROCESSES = pytest.mark.slow("whole runs in separate processes")
 RUN = """
 import sys
@@ -419,7 +419,7 @@ print("boto3 is loaded:", bool({"boto3", "dagster_aws"} & {*sys.modules}))
 
 
 @IN_PROCESSES
-def test_a_profile_reaches_the_engine_too(
+def test_the_engine_uses_the_credentials_of_a_profile(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:
     key, secret = OWNER
@@ -439,7 +439,7 @@ def test_a_profile_reaches_the_engine_too(
 
 
 class ContainerRole(BaseHTTPRequestHandler):
-    """Where a container asks for the credentials of its role."""
+    """The server from which a container gets the credentials of its role."""
 
     def do_GET(self) -> None:
         key, secret = OWNER
@@ -455,7 +455,7 @@ class ContainerRole(BaseHTTPRequestHandler):
 
 
 @IN_PROCESSES
-def test_the_role_of_a_container_reaches_the_engine_too(
+def test_the_engine_uses_the_credentials_of_a_containers_role(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:
     checkout = checkout_of(pipeline_on_s3, s3, tmp_path / "checkout")
@@ -469,7 +469,7 @@ def test_the_role_of_a_container_reaches_the_engine_too(
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Refuses every request, and keeps its headers."""
+    """Refuses every request and records its headers."""
 
     seen: ClassVar[list[dict[str, str]]] = []
 
@@ -495,7 +495,7 @@ finally:
 
 
 @IN_PROCESSES
-def test_a_session_token_travels_with_the_requests_of_the_engine(tmp_path: Path) -> None:
+def test_the_engine_sends_the_session_token_with_its_requests(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "checkout", {})
     with served(Recorder) as url:
         checkout.environment |= {
@@ -513,7 +513,7 @@ def test_a_session_token_travels_with_the_requests_of_the_engine(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "allow_http"),
     [
         (None, None),
         ("https://s3.eu-west-1.amazonaws.com", None),
@@ -522,8 +522,8 @@ def test_a_session_token_travels_with_the_requests_of_the_engine(tmp_path: Path)
         ("http://127.0.0.1:8333", "true"),
     ],
 )
-def test_only_an_endpoint_that_is_not_awss_own_is_told_to_the_engine(
-    monkeypatch: pytest.MonkeyPatch, address: str | None, told: str | None
+def test_the_engine_gets_an_endpoint_only_if_it_is_not_the_aws_default(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, allow_http: str | None
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -531,12 +531,12 @@ def test_only_an_endpoint_that_is_not_awss_own_is_told_to_the_engine(
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
     settings = Aws(region="eu-west-1").engine_settings()
     assert settings["AWS_REGION"] == "eu-west-1"
-    assert settings.get("AWS_ENDPOINT") == (address if told else None)
-    assert settings.get("AWS_ALLOW_HTTP") == told
+    assert settings.get("AWS_ENDPOINT") == (address if allow_http else None)
+    assert settings.get("AWS_ALLOW_HTTP") == allow_http
 
 
 def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess.Popen[str]:
-    """A second run, in a separate process, that has just begun to write silver."""
+    """A second run, in a separate process, that has just started to write silver."""
     checkout = checkout_of(pipeline, s3, folder)
     known = len(pipeline.lake.snapshots("silver_breweries"))
     pipeline.api.requests.clear()
@@ -554,7 +554,7 @@ def writing_silver(pipeline: Pipeline, s3: S3Server, folder: Path) -> subprocess
 
 
 @IN_PROCESSES
-def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
+def test_a_run_fails_without_a_manifest_if_the_server_dies_during_a_write(
     pipeline: Pipeline, mortal_s3: S3Server, tmp_path: Path, real_rows: list[Row]
 ) -> None:
     pipeline.uri = "s3://lake/dies"
@@ -575,13 +575,13 @@ def test_a_server_that_dies_in_mid_write_fails_the_run_and_leaves_no_manifest(
     assert pipeline.newest("silver_breweries") == before["silver_breweries"]
     assert pipeline.newest("gold_brewery_counts") == before["gold_brewery_counts"]
     for layer in LAYERS:
-        assert pipeline.lake.reading(layer).rows >= 0  # whole, file by file
+        assert pipeline.lake.reading(layer).rows >= 0  # checks every file
     pipeline.run()
     assert sum(row["brewery_count"] for row in pipeline.rows("gold_brewery_counts")) == 11_822
 
 
 @IN_PROCESSES
-def test_a_run_killed_in_mid_write_leaves_no_manifest(
+def test_a_run_killed_during_a_write_leaves_no_manifest(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path, real_rows: list[Row]
 ) -> None:
     pipeline_on_s3.run()
@@ -602,7 +602,7 @@ def test_a_run_killed_in_mid_write_leaves_no_manifest(
 
 
 @IN_PROCESSES
-def test_two_runs_at_once_on_one_bucket_are_two_whole_snapshots(
+def test_two_runs_at_once_on_one_bucket_publish_two_complete_snapshots(
     pipeline_on_s3: Pipeline, s3: S3Server, tmp_path: Path
 ) -> None:
     places = [checkout_of(pipeline_on_s3, s3, tmp_path / name) for name in ("one", "other")]
@@ -629,7 +629,7 @@ def test_no_secret_reaches_a_log_an_event_or_a_file(
 ) -> None:
     checkout = checkout_of(pipeline_on_s3, s3, tmp_path / "checkout")
     token = "a-token-nobody-may-see"  # noqa: S105
-    if fails:  # SeaweedFS knows no such token
+    if fails:  # SeaweedFS does not know this token
         checkout.environment["AWS_SESSION_TOKEN"] = token
     module = ("-m", "brewery_assets.definitions")
     code, said = checkout.run("dagster", "asset", "materialize", "--select", "*", *module)
@@ -643,7 +643,7 @@ def test_no_secret_reaches_a_log_an_event_or_a_file(
 
 
 @pytest.mark.slow("runs the real data on S3")
-def test_a_second_run_asks_s3_for_little(
+def test_a_second_run_sends_few_requests_to_s3(
     pipeline_on_s3: Pipeline, s3: S3Server, real_rows: list[Row]
 ) -> None:
     pipeline_on_s3.api.rows[:] = real_rows
@@ -669,7 +669,7 @@ def test_boto3_is_not_imported_for_a_lake_in_a_folder(pipeline: Pipeline, tmp_pa
     assert "boto3 is loaded: False" in said
 
 
-def test_a_lake_outside_of_runs_is_read_only(s3: S3Server, prefix: str) -> None:
+def test_a_lake_outside_a_run_is_read_only(s3: S3Server, prefix: str) -> None:
     lake = Lake(uri=f"s3://lake/{prefix}")
     assert lake.newest("gold_brewery_counts") is None
     assert keys(s3, prefix) == []

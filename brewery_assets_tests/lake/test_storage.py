@@ -1,4 +1,4 @@
-"""The few operations that a lake needs do the same in a folder and in a bucket."""
+"""The storage of a lake behaves the same in a folder and in a bucket."""
 
 import errno
 import os
@@ -19,14 +19,14 @@ from demo.s3 import S3Server
 
 @pytest.fixture(params=["folder", "bucket"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Storage:
-    """In the bucket with spaces in the prefix; the tests of the bucket alone have none."""
+    """The bucket has spaces in its prefix here; tests of only the bucket have none."""
     if request.param == "folder":
         return Folder(str(tmp_path / "lake"))
     request.getfixturevalue("s3")
     return Bucket(f"s3://lake/{prefix} of its own", Aws())
 
 
-def test_what_is_written_is_read(storage: Storage) -> None:
+def test_written_files_can_be_read(storage: Storage) -> None:
     storage.prepare()
     storage.write("layer/a b/file.json", b"one")
     storage.write("layer/a b/file.json", b"two")
@@ -38,7 +38,7 @@ def test_what_is_written_is_read(storage: Storage) -> None:
         storage.read("layer/a b/file")
 
 
-def test_what_a_killed_run_left_of_a_file_goes_when_the_folder_is_written_to(
+def test_old_partial_files_are_deleted_when_their_folder_is_written_to(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "report"
@@ -53,7 +53,7 @@ def test_what_a_killed_run_left_of_a_file_goes_when_the_folder_is_written_to(
     assert {path.name for path in folder.iterdir()} == {"index.html", new.name, other.name}
 
 
-def test_preparing_leaves_nothing(storage: Storage) -> None:
+def test_preparing_leaves_no_files(storage: Storage) -> None:
     storage.prepare()
     assert storage.folders("") == []
     assert storage.files("") == []
@@ -70,7 +70,7 @@ def test_files_are_listed_at_any_depth_and_folders_only_directly_below(storage: 
     assert storage.files("silver") == []
 
 
-def test_a_file_with_another_content_of_the_same_size_has_another_checksum(
+def test_another_content_of_the_same_size_has_another_checksum(
     storage: Storage,
 ) -> None:
     storage.write("gold/a", b"one")
@@ -83,7 +83,7 @@ def test_a_file_with_another_content_of_the_same_size_has_another_checksum(
     assert storage.sha256("gold/a") == sha256(b"two").hexdigest()
 
 
-def test_a_file_is_told_from_a_folder_that_is_empty(tmp_path: Path) -> None:
+def test_a_file_is_distinguished_from_an_empty_folder(tmp_path: Path) -> None:
     storage = Folder(str(tmp_path))
     storage.write("gold", b"")
     with pytest.raises(NotADirectoryError):
@@ -99,15 +99,15 @@ def test_the_last_change_is_that_of_the_newest_file(storage: Storage) -> None:
     assert abs(datetime.now(timezone.utc) - changed) < timedelta(minutes=5)
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "gold" / "a" / "in the way").mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
         Folder(str(tmp_path)).write("gold/a", b"rows")
     assert [path.name for path in (tmp_path / "gold").iterdir()] == ["a"]
 
 
-def test_a_write_that_stops_halfway_leaves_nothing(tmp_path: Path) -> None:
-    # The kernel takes a hundred bytes of each file of that process, and refuses the next.
+def test_an_interrupted_write_leaves_no_file(tmp_path: Path) -> None:
+    # The kernel lets that process write 100 bytes to each file and refuses more.
     script = """
 import resource, sys
 from brewery_assets.lake.storage import Folder
@@ -126,7 +126,7 @@ for put in (folder.write, folder.create):
     assert [*(tmp_path / "lake" / "gold").iterdir()] == []
 
 
-def test_many_are_read_at_once_in_order(storage: Storage) -> None:
+def test_many_files_are_read_at_once_in_order(storage: Storage) -> None:
     for number in range(25):
         storage.write(f"x/{number}", str(number).encode())
     paths = [f"x/{number}" for number in range(26)]
@@ -134,14 +134,14 @@ def test_many_are_read_at_once_in_order(storage: Storage) -> None:
     assert storage.read_each([]) == []
 
 
-def test_of_two_that_create_a_file_one_wins(storage: Storage) -> None:
+def test_a_file_can_be_created_only_once(storage: Storage) -> None:
     storage.create("gold/_manifest.json", b"first")
     with pytest.raises(FileExistsError):
         storage.create("gold/_manifest.json", b"second")
     assert storage.read("gold/_manifest.json") == b"first"
 
 
-def test_a_folder_goes_with_all_below_it_and_nothing_else(storage: Storage) -> None:
+def test_deleting_a_folder_deletes_everything_in_it_and_nothing_else(storage: Storage) -> None:
     for path in ("gold/s=1/a", "gold/s=1/b/c", "gold/s=10/a"):
         storage.write(path, b"")
     storage.delete_folder("gold/s=1")
@@ -152,9 +152,11 @@ def test_a_folder_goes_with_all_below_it_and_nothing_else(storage: Storage) -> N
     assert storage.files("") == []
 
 
-def test_more_files_than_one_answer_lists_are_listed_and_deleted(s3: S3Server, prefix: str) -> None:
+def test_files_that_need_several_list_requests_are_listed_and_deleted(
+    s3: S3Server, prefix: str
+) -> None:
     bucket = Bucket(f"s3://lake/{prefix}", Aws())
-    # A thousand are the most that S3 puts into an answer, and here three.
+    # S3 lists at most 1,000 keys in one answer; here it lists 3.
     answers = []
     events = bucket.client.meta.events
     events.register(
@@ -170,7 +172,7 @@ def test_more_files_than_one_answer_lists_are_listed_and_deleted(s3: S3Server, p
     assert bucket.files("") == []
 
 
-def test_markers_that_stand_for_folders_are_no_files(s3: S3Server, prefix: str) -> None:
+def test_folder_markers_are_not_files(s3: S3Server, prefix: str) -> None:
     bucket = Bucket(f"s3://lake/{prefix}", Aws())
     s3.client().put_object(Bucket="lake", Key=f"{prefix}/gold/", Body=b"")
     bucket.write("gold/a", b"x")
@@ -178,10 +180,10 @@ def test_markers_that_stand_for_folders_are_no_files(s3: S3Server, prefix: str) 
     assert bucket.folders("") == ["gold"]
 
 
-def test_a_creation_whose_answer_was_lost_is_no_failure(s3: S3Server, prefix: str) -> None:
+def test_a_create_request_whose_answer_was_lost_does_not_fail(s3: S3Server, prefix: str) -> None:
     bucket = Bucket(f"s3://lake/{prefix}", Aws())
     bucket.create("gold/_manifest.json", b"mine")
-    bucket.create("gold/_manifest.json", b"mine")  # as boto3 asks again
+    bucket.create("gold/_manifest.json", b"mine")  # as boto3 retries it
     assert bucket.read("gold/_manifest.json") == b"mine"
 
 

@@ -1,4 +1,4 @@
-"""The changes from one snapshot to the next: which breweries came, went or are not as they were."""
+"""The changes from one snapshot to the next: breweries that are added, removed or changed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,12 +42,12 @@ def preview_of(run: dg.ExecuteInProcessResult) -> str:
 
 
 def today(pipeline: Pipeline, *new: Row, gone: Sequence[Row] = (), now: Sequence[Row] = ()) -> None:
-    """The source serves GOOD, but for what is gone and what is otherwise now, and what is new."""
+    """The source serves GOOD without the `gone` rows, with the changed `now` and the `new` ones."""
     left = {row["id"]: row for row in GOOD if row not in gone} | {row["id"]: row for row in now}
     pipeline.api.rows[:] = [*left.values(), *new]
 
 
-def test_the_first_snapshot_has_no_changes_and_that_is_no_error(pipeline: Pipeline) -> None:
+def test_the_first_snapshot_has_no_changes_and_is_not_an_error(pipeline: Pipeline) -> None:
     run = pipeline.run()
     assert pipeline.rows(CHANGES) == []
     assert pipeline.newest(CHANGES).compared_with == {}
@@ -63,7 +63,7 @@ def test_a_source_that_stays_the_same_has_no_changes(pipeline: Pipeline) -> None
 
 
 @pytest.mark.usefixtures("published")
-def test_the_same_rows_in_another_order_are_the_same_files_and_are_not_read_again(
+def test_the_same_rows_in_another_order_give_the_same_files_and_no_changes(
     pipeline: Pipeline,
 ) -> None:
     def contents() -> dict[str, str | None]:
@@ -82,7 +82,7 @@ def test_the_same_rows_in_another_order_are_the_same_files_and_are_not_read_agai
     assert set(found(pipeline)) == {OREGON["id"]}
 
 
-def test_breweries_that_come_go_or_change_are_listed_with_old_and_new_values(
+def test_added_removed_and_changed_breweries_are_listed_with_old_and_new_values(
     pipeline: Pipeline,
 ) -> None:
     pipeline.api.rows[:] = GOOD
@@ -129,7 +129,7 @@ def test_breweries_that_come_go_or_change_are_listed_with_old_and_new_values(
         "change": "removed",
         "changed_columns": [],
     }
-    told = preview_of(run)
+    preview = preview_of(run)
     for line in (
         "| opened | 1 |",
         "| closed | 1 |",
@@ -139,13 +139,15 @@ def test_breweries_that_come_go_or_change_are_listed_with_old_and_new_values(
         "| city | 1 |",
         "city: Williamsburg → Boston, phone: 6173837039 → –",
     ):
-        assert line in told
+        assert line in preview
     checks = {check["name"]: check for check in pipeline.newest(CHANGES).checks}
     add_up = checks["changes_add_up"]
     assert (add_up["before"], add_up["added"], add_up["removed"], add_up["now"]) == (11, 1, 1, 11)
 
 
-def test_opening_and_moving_are_more_than_a_column_that_changed(pipeline: Pipeline) -> None:
+def test_not_every_changed_type_or_city_is_an_opening_a_closing_or_a_move(
+    pipeline: Pipeline,
+) -> None:
     planned, closed = {"brewery_type": "planning"}, {"brewery_type": "closed"}
     pipeline.api.rows[:] = [OREGON | planned, MISSOURI | closed, IRELAND | planned, NOWHERE]
     pipeline.run()
@@ -153,30 +155,30 @@ def test_opening_and_moving_are_more_than_a_column_that_changed(pipeline: Pipeli
         OREGON,  # opened as planned
         MISSOURI | {"brewery_type": None},  # opened again
         IRELAND | closed,  # never opened
-        NOWHERE | {"city": "Somewhere"},  # its city is known now, it did not move
+        NOWHERE | {"city": "Somewhere"},  # its city is now known; it did not move
         SILESIA | {"brewery_type": "Planning"},  # new, not yet open
-        FLANDERS_IN_DUTCH | closed,  # new, closed long since
+        FLANDERS_IN_DUTCH | closed,  # new, already closed
         MISSOURI_AGAIN,  # new and open
     ]
-    told = preview_of(pipeline.run())
-    assert "| opened | 3 |" in told
-    assert "| closed | 1 |" in told
-    assert "| moved | 0 |" in told
+    preview = preview_of(pipeline.run())
+    assert "| opened | 3 |" in preview
+    assert "| closed | 1 |" in preview
+    assert "| moved | 0 |" in preview
 
 
-def test_what_a_snapshot_without_changes_missed_is_in_the_next(pipeline: Pipeline) -> None:
+def test_changes_that_a_failed_run_missed_are_in_the_next_snapshot(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = GOOD
     pipeline.run()
     first = pipeline.newest("silver_breweries").snapshot
     today(pipeline, gone=[OREGON])
-    pipeline.run(*BUT_CHANGES)  # as a run does that dies before its last step
+    pipeline.run(*BUT_CHANGES)  # as a run that fails before its last step
     today(pipeline, gone=[OREGON, SILESIA])
     pipeline.run()
     assert set(found(pipeline)) == {OREGON["id"], SILESIA["id"]}
     assert pipeline.newest(CHANGES).compared_with == {"silver_breweries": first}
 
 
-def test_changes_of_the_same_silver_made_again_are_the_same(pipeline: Pipeline) -> None:
+def test_changes_rebuilt_from_the_same_silver_are_the_same(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = GOOD
     pipeline.run()
     today(pipeline, gone=[OREGON])

@@ -28,12 +28,12 @@ from demo.data import Row
         (" - ", "unknown"),
     ],
 )
-def test_a_slug_is_the_name_as_the_api_writes_it(name: str | None, expected: str) -> None:
+def test_a_slug_has_the_form_that_the_api_uses(name: str | None, expected: str) -> None:
     assert slug(name) == expected
 
 
 @given(st.text(max_size=400))
-def test_a_slug_is_ascii_fits_a_folder_and_is_its_own_slug(name: str) -> None:
+def test_a_slug_is_ascii_short_enough_for_a_folder_and_its_own_slug(name: str) -> None:
     found = slug(name)
     assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", found)
     assert len(found) <= LONGEST_SLUG + 9
@@ -48,7 +48,7 @@ def test_long_names_that_differ_at_the_end_keep_different_slugs(name: str, end: 
     assert slug(f"{name}{end}") != slug(f"{name}{end}w")
 
 
-def test_variants_of_case_and_space_are_one_place_under_the_most_frequent_spelling() -> None:
+def test_spellings_that_differ_in_case_or_space_are_one_place_with_the_most_frequent_one() -> None:
     places = conform(
         [
             Spelling("United States", "MIssouri", 1),
@@ -67,7 +67,7 @@ def test_on_a_tie_the_first_spelling_in_order_is_the_name() -> None:
     assert {place.state_name for place in places} == {"Northland"}
 
 
-def test_a_state_of_one_name_in_two_countries_is_two_places() -> None:
+def test_states_with_the_same_name_in_two_countries_are_two_places() -> None:
     places = conform([Spelling("Belgium", "LIMBURG", 1), Spelling("Netherlands", "Limburg", 9)])
     assert [place.state_name for place in places] == ["LIMBURG", "Limburg"]
 
@@ -78,7 +78,7 @@ def test_a_missing_place_is_unknown_and_has_no_name(spelling: str | None) -> Non
     assert place[2:] == ("unknown", "unknown", None, None)
 
 
-def test_belgium_has_three_regions_and_daegu_its_name() -> None:
+def test_aliases_give_belgium_three_regions_and_correct_the_name_of_daegu() -> None:
     spellings = [
         Spelling("Belgium", "Brussels Capital Region", 43),
         Spelling("Belgium", "Flanders", 2),
@@ -110,7 +110,7 @@ def test_every_alias_names_a_spelling_of_the_real_data(real_rows: list[Row]) -> 
     assert set(aliases()) <= found
 
 
-def test_the_alias_file_names_no_spelling_twice_and_says_why() -> None:
+def test_the_alias_file_has_no_spelling_twice_and_a_reason_for_each() -> None:
     content = (
         files("brewery_assets.layers").joinpath("place_aliases.csv").read_text(encoding="utf-8")
     )

@@ -59,15 +59,15 @@ def test_a_clean_row_is_kept_as_served(session: SparkSession) -> None:
     assert row == served | {"country_name": "United States", "state_name": "Massachusetts"}
 
 
-def test_a_leading_zero_of_a_postcode_stays(session: SparkSession) -> None:
+def test_a_leading_zero_of_a_postcode_is_kept(session: SparkSession) -> None:
     assert refined(session, scenario.MASSACHUSETTS)["postal_code"] == "01096"
 
 
-def test_a_number_in_a_column_of_text_is_its_digits(session: SparkSession) -> None:
+def test_a_number_in_a_text_column_becomes_its_digits(session: SparkSession) -> None:
     assert refined(session, scenario.SILESIA)["postal_code"] == "55100"
 
 
-def test_coordinates_served_as_text_are_numbers(session: SparkSession) -> None:
+def test_coordinates_served_as_text_become_numbers(session: SparkSession) -> None:
     row = refined(session, scenario.FLANDERS_IN_DUTCH)
     assert (row["longitude"], row["latitude"]) == (5.0569549, 51.17625779999999)
 
@@ -98,7 +98,7 @@ def test_every_coordinate_of_the_real_data_is_exact(
         (None, {"a": 1}),
     ],
 )
-def test_a_coordinate_that_is_none_is_null_and_the_row_stays(
+def test_an_invalid_coordinate_becomes_null_and_the_row_is_kept(
     session: SparkSession, longitude: Any, latitude: Any
 ) -> None:
     row = refined(session, {**scenario.OREGON, "longitude": longitude, "latitude": latitude})
@@ -119,7 +119,7 @@ def test_a_coordinate_that_is_none_is_null_and_the_row_stays(
         (1e-7, 1e-7),
     ],
 )
-def test_what_is_a_decimal_number_is_one(
+def test_every_form_of_a_decimal_number_is_accepted(
     session: SparkSession, served: Any, expected: float
 ) -> None:
     assert refined(session, {**scenario.OREGON, "longitude": served})["longitude"] == expected
@@ -140,7 +140,9 @@ def test_no_digit_of_a_coordinate_is_lost(session: SparkSession, numbers: list[f
         assert math.isclose(found[str(n)], number, rel_tol=0, abs_tol=0)
 
 
-def test_white_space_of_any_kind_is_trimmed_and_blank_is_null(session: SparkSession) -> None:
+def test_white_space_of_any_kind_is_trimmed_and_blank_text_becomes_null(
+    session: SparkSession,
+) -> None:
     row = refined(session, scenario.IRELAND)
     assert row["name"] == 'Brewery \u201cof\u201d\nMany\tLines "quoted" \\ \U0001f37a'
     assert row["country_name"] == "Ireland"
@@ -148,19 +150,21 @@ def test_white_space_of_any_kind_is_trimmed_and_blank_is_null(session: SparkSess
     assert row["address_1"] is None
 
 
-def test_types_are_lower_case_and_unknown_ones_stay(session: SparkSession) -> None:
+def test_types_are_lower_case_and_unknown_ones_are_kept(session: SparkSession) -> None:
     assert refined(session, scenario.MISSOURI_MISSPELT)["brewery_type"] == "brewpub"
     assert refined(session, scenario.UNKNOWN_FIELDS)["brewery_type"] == "zoigl"
     assert refined(session, scenario.NOWHERE)["brewery_type"] is None
 
 
-def test_a_missing_country_and_state_is_unknown_without_a_name(session: SparkSession) -> None:
+def test_a_missing_country_and_state_become_unknown_without_a_name(session: SparkSession) -> None:
     row = refined(session, scenario.NOWHERE)
     assert (row["country"], row["state"]) == ("unknown", "unknown")
     assert (row["country_name"], row["state_name"], row["state_province"]) == (None, None, None)
 
 
-def test_the_spelling_served_stays_beside_the_conformed_name(session: SparkSession) -> None:
+def test_the_served_spelling_is_kept_in_addition_to_the_conformed_name(
+    session: SparkSession,
+) -> None:
     silver, _ = refine(
         session, scenario.MISSOURI, scenario.MISSOURI_AGAIN, scenario.MISSOURI_MISSPELT
     )
@@ -186,7 +190,7 @@ def test_the_spelling_served_stays_beside_the_conformed_name(session: SparkSessi
         ("", "not a JSON object with any known field"),
     ],
 )
-def test_a_line_that_is_no_brewery_is_rejected_with_its_reason(
+def test_a_line_that_is_not_a_brewery_is_rejected_with_a_reason(
     session: SparkSession, line: Any, reason: str
 ) -> None:
     silver, refused = refine(session, line, scenario.OREGON)
@@ -195,7 +199,7 @@ def test_a_line_that_is_no_brewery_is_rejected_with_its_reason(
     assert refused == [{"line": text, "reason": reason}]
 
 
-def test_a_name_that_looks_like_json_is_a_name(session: SparkSession) -> None:
+def test_a_name_that_looks_like_json_stays_a_name(session: SparkSession) -> None:
     name = '{"id": "x"}, "longitude": 5, \\"latitude\\": 6 }'
     row = refined(session, {**scenario.OREGON, "name": name})
     assert row["name"] == name
@@ -224,7 +228,7 @@ def test_any_unicode_is_kept(session: SparkSession, names: list[str], ascii_only
         assert found[str(n)]["city"] == (name.strip() or None)
 
 
-def test_bronze_as_a_file_keeps_line_separators_inside_names(
+def test_line_separators_inside_names_survive_the_bronze_file(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     name = "a\u2028b\u2029c\x85d\re\x0bf\x1cg"

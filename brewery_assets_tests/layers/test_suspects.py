@@ -1,4 +1,4 @@
-"""The suspicions: each rule on real records, all of them on the real data, and the CSV."""
+"""The suspicions: each rule on real records, all rules on the real data, and the CSV."""
 
 import csv
 import io
@@ -56,7 +56,7 @@ CORK = Point(-8.47, 51.9)
 
 
 def brewery(country: str, state: str = "Somewhere", **fields: Any) -> Brewery:
-    """A brewery; the slugs are made of the names."""
+    """A brewery whose slugs are made from the names."""
     return Brewery(
         **{
             "id": "1",
@@ -90,12 +90,12 @@ def about_coordinates(breweries: Sequence[Brewery]) -> list[Suspicion]:
     return list(wrong_coordinates(breweries, postcodes_of(breweries)))
 
 
-def told(found: Iterable[Suspicion]) -> list[tuple[str, str | None, str | None]]:
+def values_of(found: Iterable[Suspicion]) -> list[tuple[str, str | None, str | None]]:
     return [(each.rule, each.found, each.suggested) for each in found]
 
 
 def breweries_of(rows: Sequence[Served]) -> list[Brewery]:
-    """Rows of the source as silver has them, without an engine."""
+    """Rows of the source in the form of silver, made without an engine."""
     pairs = Counter((row["country"], row["state_province"]) for row in rows)
     places = {
         (place.country_spelling, place.state_spelling): place
@@ -114,7 +114,7 @@ def breweries_of(rows: Sequence[Served]) -> list[Brewery]:
     ]
 
 
-def test_the_real_data_has_the_suspicions_that_were_read_one_by_one(
+def test_the_real_data_has_the_suspicions_that_were_checked_by_hand(
     real_rows: list[Served],
 ) -> None:
     known = breweries_of(real_rows)
@@ -148,12 +148,12 @@ def test_the_real_data_has_the_suspicions_that_were_read_one_by_one(
     assert "1,445 km" in found["Armstrong Brewing Co", "far_from_postcode"].why
 
 
-def test_the_suspicions_are_made_from_the_published_silver_and_the_bronze_behind_it(
+def test_suspicions_are_made_from_the_published_silver_and_its_bronze(
     pipeline: Pipeline,
 ) -> None:
     pipeline.run()
     older = pipeline.newest("silver_breweries").snapshot
-    pipeline.run("bronze_breweries")  # which silver has yet to refine
+    pipeline.run("bronze_breweries")  # not yet refined to silver
     pipeline.run(SUSPECTS)
     manifest = pipeline.newest(SUSPECTS)
     assert manifest.made_from == {"silver_breweries": older, "bronze_breweries": older}
@@ -165,7 +165,7 @@ def test_the_suspicions_are_made_from_the_published_silver_and_the_bronze_behind
     assert check["by_rule"] == Counter(row["rule"] for row in rows)
 
 
-def test_what_silver_drops_of_coordinates_is_found_as_the_source_serves_it(
+def test_coordinates_that_silver_drops_are_reported_as_the_source_serves_them(
     pipeline: Pipeline,
 ) -> None:
     pipeline.run()
@@ -176,7 +176,7 @@ def test_what_silver_drops_of_coordinates_is_found_as_the_source_serves_it(
     assert {row["rule"] for row in rows.values()} == {"coordinates_no_pair"}
 
 
-def test_all_of_singapore_swapped_is_suspect_with_the_right_points_suggested(
+def test_if_all_of_singapore_is_swapped_the_right_points_are_suggested(
     pipeline: Pipeline, real_rows: list[Served]
 ) -> None:
     of_singapore = [row for row in real_rows if row["country"] == "Singapore"]
@@ -207,7 +207,7 @@ def test_a_source_without_suspicions_has_an_empty_table(pipeline: Pipeline) -> N
     assert preview == "No record is suspect."
 
 
-def test_a_check_warns_of_rules_with_more_suspicions_than_before(pipeline: Pipeline) -> None:
+def test_a_check_warns_about_rules_with_more_suspicions_than_before(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = [MISSOURI]
     pipeline.run()
     pipeline.api.rows.append(UNKNOWN_FIELDS)
@@ -254,10 +254,10 @@ def test_three_records_of_one_brewery_are_two_suspicions() -> None:
     assert not list(duplicates([each._replace(city=None) for each in three]))
 
 
-def test_a_type_that_is_not_known_is_suspect_and_a_missing_one_is_not() -> None:
+def test_an_unknown_type_is_suspect_but_a_missing_one_is_not() -> None:
     kinds = ("micro", None, "unknown", "zoigl")
     found = unknown_types(brewery("Austria", brewery_type=kind) for kind in kinds)
-    assert told(found) == [("unknown_type", "zoigl", None)]
+    assert values_of(found) == [("unknown_type", "zoigl", None)]
 
 
 @pytest.mark.parametrize(
@@ -271,11 +271,11 @@ def test_a_type_that_is_not_known_is_suspect_and_a_missing_one_is_not() -> None:
         ("United States", None, None, False),
     ],
 )
-def test_a_misspelled_place_is_suspect_and_a_translated_one_is_not(
+def test_a_misspelled_place_is_suspect_but_a_translated_one_is_not(
     country: str, served: str | None, name: str | None, suspect: bool
 ) -> None:
     place = brewery(country, state_province=served, state_name=name, state=(name or "").lower())
-    assert told(misspelled_places([place])) == (
+    assert values_of(misspelled_places([place])) == (
         [("misspelled_place", served, name)] if suspect else []
     )
 
@@ -297,7 +297,7 @@ GOOD_PHONES = [
     ("Belgium", "+32 496 76 40 63"),
     ("England", "020 7946 0018"),
     ("Singapore", "+65 6908 1773"),
-    ("Atlantis", "1"),  # nothing is known of its numbers
+    ("Atlantis", "1"),  # no rule for its numbers
 ]
 
 
@@ -306,7 +306,7 @@ def test_an_impossible_phone_number_is_suspect(
     country: str, phone: str, suggested: str | None
 ) -> None:
     found = list(impossible_phones([brewery(country, phone=phone)]))
-    assert told(found) == [("impossible_phone", phone, suggested)]
+    assert values_of(found) == [("impossible_phone", phone, suggested)]
     assert len(found[0].why) < 200
 
 
@@ -320,7 +320,7 @@ POSTCODES = [
     ("United States", "Oregon", "-97070", "postcode_form", "97070"),
     ("United States", "Vermont", "5401", "postcode_form", "05401"),
     ("United States", "Michigan", "48895-97ND", "postcode_form", "48895"),
-    ("United States", "Texas", "5401", "postcode_form", None),  # 05401 is of Vermont
+    ("United States", "Texas", "5401", "postcode_form", None),  # 05401 is in Vermont
     ("United States", "New York", "19050", "postcode_state", None),
     ("Australia", "NT", "873", "postcode_form", "0873"),
     ("Australia", "NSW", "3000", "postcode_state", None),
@@ -332,11 +332,11 @@ POSTCODES = [
 @pytest.mark.parametrize(
     ("country", "state", "postcode", "rule", "suggested"), POSTCODES, ids=range(len(POSTCODES))
 )
-def test_a_postcode_of_no_form_or_of_another_state_is_suspect(
+def test_a_postcode_with_a_wrong_form_or_of_another_state_is_suspect(
     country: str, state: str, postcode: str, rule: str, suggested: str | None
 ) -> None:
     found = wrong_postcodes([brewery(country, state, postal_code=postcode)])
-    assert told(found) == [(rule, postcode, suggested)]
+    assert values_of(found) == [(rule, postcode, suggested)]
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_a_postcode_of_no_form_or_of_another_state_is_suspect(
         ("Belgium", "Flanders", None),
     ],
 )
-def test_a_postcode_of_its_country_and_state_is_not_suspect(
+def test_a_postcode_that_fits_its_country_and_state_is_not_suspect(
     country: str, state: str, postcode: str | None
 ) -> None:
     assert not list(wrong_postcodes([brewery(country, state, postal_code=postcode)]))
@@ -366,7 +366,7 @@ def test_a_postcode_that_is_not_assigned_is_suspect() -> None:
     ]
     known.append(brewery("Germany", "Bayern", id="de", postal_code="22707"))
     found = postcodes_that_do_not_exist(known, postcodes_of(known))
-    assert told(found) == [("postcode_does_not_exist", "97545", None)]
+    assert values_of(found) == [("postcode_does_not_exist", "97545", None)]
 
 
 BAD_ADDRESSES: list[tuple[str, str | None]] = [
@@ -388,12 +388,12 @@ BAD_ADDRESSES: list[tuple[str, str | None]] = [
 
 
 @pytest.mark.parametrize(("address", "suggested"), BAD_ADDRESSES, ids=range(len(BAD_ADDRESSES)))
-def test_a_web_address_that_is_none_is_suspect(address: str, suggested: str | None) -> None:
+def test_an_invalid_web_address_is_suspect(address: str, suggested: str | None) -> None:
     started = time.monotonic()
     found = list(no_web_addresses([brewery("Germany", website_url=address)]))
-    assert told(found) == [("no_web_address", address, suggested)]
+    assert values_of(found) == [("no_web_address", address, suggested)]
     assert len(found[0].why) < 200
-    assert time.monotonic() - started < 30  # no pattern takes the square of a length
+    assert time.monotonic() - started < 30  # no pattern takes quadratic time
 
 
 @pytest.mark.parametrize(
@@ -410,11 +410,11 @@ def test_a_web_address_that_is_none_is_suspect(address: str, suggested: str | No
         None,
     ],
 )
-def test_a_web_address_is_not_suspect(address: str | None) -> None:
+def test_a_valid_web_address_is_not_suspect(address: str | None) -> None:
     assert not list(no_web_addresses([brewery("Germany", website_url=address)]))
 
 
-def test_a_missing_half_and_0_0_are_suspect() -> None:
+def test_half_a_coordinate_pair_and_0_0_are_suspect() -> None:
     known = [
         brewery("Ireland", id="half", served=("-8.47", None)),
         brewery("Ireland", id="nan", served=("NaN", "1e400")),
@@ -438,7 +438,7 @@ def test_a_missing_half_and_0_0_are_suspect() -> None:
         ((120.0, -51.9), "outside_country", None),
     ],
 )
-def test_a_point_that_is_turned_round_is_suspect_with_the_right_one(
+def test_a_swapped_or_mirrored_point_is_suspect_and_the_right_one_is_suggested(
     wrong: tuple[float, float], rule: str, suggested: str | None
 ) -> None:
     known = located("Ireland", [*around(CORK), wrong])
@@ -454,25 +454,25 @@ def test_wrong_points_do_not_confirm_each_other() -> None:
     assert {each.rule for each in found} == {"coordinates_swapped"}
 
 
-def test_breweries_of_an_unknown_country_are_not_judged_by_each_other() -> None:
+def test_breweries_of_an_unknown_country_are_not_compared_with_each_other() -> None:
     known = located("Unknown", [*around(CORK), (51.9, -8.5)], state="Unknown")
     assert not about_coordinates(known)
 
 
-def test_two_points_are_no_country_and_no_state() -> None:
+def test_a_few_points_do_not_locate_a_country_or_a_state() -> None:
     known = located("Ireland", [(51.9, -8.5), (-8.5, 51.9), (-8.6, 51.8)])
     assert not about_coordinates(known)
 
 
 def test_two_swapped_halves_do_not_confirm_each_other() -> None:
     known = [brewery("Singapore", id=str(n), served=("1.3", f"103.{n}")) for n in range(2)]
-    assert told(about_coordinates(known)) == [
+    assert values_of(about_coordinates(known)) == [
         ("coordinates_no_pair", "1.3, 103.0", None),
         ("coordinates_no_pair", "1.3, 103.1", None),
     ]
 
 
-def test_a_remote_town_is_not_outside_its_country_unless_another_country_is_there() -> None:
+def test_a_remote_town_is_outside_its_country_only_if_another_country_is_there() -> None:
     azores = (-27.2, 38.7)
     known = located("Portugal", [*around(Point(-8.6, 41.1)), azores])
     assert not about_coordinates(known)
@@ -482,7 +482,7 @@ def test_a_remote_town_is_not_outside_its_country_unless_another_country_is_ther
     assert "several of Spain are near" in found.why
 
 
-def test_a_brewery_far_from_its_state_and_among_those_of_another_is_suspect() -> None:
+def test_a_brewery_far_from_its_state_and_inside_another_one_is_suspect() -> None:
     gauteng, cape = Point(28.0, -26.2), Point(18.4, -33.9)
     listed = located("South Africa", [*around(gauteng), cape], state="Gauteng")
     there = located("South Africa", around(cape), state="Western Cape")
@@ -501,7 +501,7 @@ def test_a_brewery_far_from_its_state_and_among_those_of_another_is_suspect() ->
         ("Texas", "El Paso", "79901-", (-106.48, 31.76), None),
     ],
 )
-def test_a_point_far_from_its_own_postcode_makes_one_of_the_two_suspect(
+def test_if_a_point_is_far_from_its_postcode_one_of_the_two_is_suspect(
     state: str, city: str, postcode: str, point: tuple[float, float], column: str | None
 ) -> None:
     known = located("United States", [point], state, city=city, postal_code=postcode)
@@ -522,7 +522,7 @@ def read_csv(pipeline: Pipeline) -> list[dict[str, str]]:
 
 @pytest.mark.slow("draws charts")
 @pytest.mark.xdist_group("report")
-def test_the_report_brings_the_suspicions_with_the_data_sets_own_column_names(
+def test_the_csv_of_the_report_uses_the_column_names_of_the_data_set(
     pipeline: Pipeline,
 ) -> None:
     formula = row(

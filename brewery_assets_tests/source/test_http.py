@@ -1,4 +1,4 @@
-"""The API client against answers that fail: what it asks again, what it gives up on, and when."""
+"""The API client and failing requests: which ones it retries, and when it gives up."""
 
 import gzip
 import json
@@ -36,13 +36,13 @@ from demo.server import DemoApi
 
 
 def switches(parameter: object) -> str | None:
-    """Faults as their switches, for the name of a test."""
+    """The faults that are switched on, for the id of a test."""
     if not isinstance(parameter, Faults):
         return None
     return " ".join(f"{k}={v}" for k, v in asdict(parameter).items() if v != getattr(Faults, k))
 
 
-# How it asks
+# Requests
 
 
 def test_every_request_names_the_project_and_asks_for_json(of_1050: DemoApi) -> None:
@@ -68,9 +68,9 @@ def test_it_asks_for_sorted_pages_of_200_between_two_requests_for_the_totals(
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
-def test_so_many_pages_are_under_way_at_once_and_no_more(at_once: int) -> None:
+def test_no_more_pages_than_configured_are_requested_at_once(at_once: int) -> None:
     def wait_for_more(asked: Asked) -> None:
-        """No answer before as many are under way, and a moment for one too many to show up."""
+        """Waits until `at_once` requests are open, and a moment longer for one too many."""
         if asked.page in range(1, 9):
             with api.changed:
                 api.changed.wait_for(lambda: api.busiest >= at_once, timeout=LONG)
@@ -81,7 +81,7 @@ def test_so_many_pages_are_under_way_at_once_and_no_more(at_once: int) -> None:
         assert api.busiest == at_once
 
 
-# What it asks again
+# Retries
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_so_many_pages_are_under_way_at_once_and_no_more(at_once: int) -> None:
     ],
     ids=switches,
 )
-def test_nothing_is_lost_to_faults_that_pass(of_1050: DemoApi, faults: Faults) -> None:
+def test_temporary_faults_lose_no_rows(of_1050: DemoApi, faults: Faults) -> None:
     of_1050.faults = faults
     reading = read(
         of_1050.url, attempts=8, timeout=0.3 if faults.hanging or faults.dripping else LONG
@@ -113,7 +113,7 @@ def test_nothing_is_lost_to_faults_that_pass(of_1050: DemoApi, faults: Faults) -
 
 
 @pytest.mark.parametrize("status", [408, 429, *range(500, 512), 520, 524, 525, 530, 599])
-def test_a_status_that_may_pass_is_asked_again(status: int) -> None:
+def test_a_temporary_error_status_is_retried(status: int) -> None:
     def fail_first(asked: Asked) -> Reply | None:
         return Reply(b"Later.", status) if asked.attempt == 1 else None
 
@@ -130,26 +130,28 @@ PAGE = json.dumps(some(3)).encode()
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"garbage\r\n\r\n", id="no HTTP"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"garbage\r\n\r\n", id="not HTTP"),
         pytest.param(HEAD, id="half a header"),
-        pytest.param(HEAD + b"Content-Length: 9999\r\n\r\n" + PAGE, id="shorter than promised"),
+        pytest.param(
+            HEAD + b"Content-Length: 9999\r\n\r\n" + PAGE, id="shorter than Content-Length"
+        ),
         pytest.param(CHUNKED + b"5\r\n[1,2,\r\n", id="chunks that end early"),
         pytest.param(CHUNKED + b"5\r\n[1,", id="a cut chunk"),
-        pytest.param(CHUNKED + b"x\r\n[1,", id="no chunks"),
-        pytest.param(HEAD + b"Content-Encoding: gzip\r\n\r\n" + PAGE, id="no gzip"),
+        pytest.param(CHUNKED + b"x\r\n[1,", id="invalid chunks"),
+        pytest.param(HEAD + b"Content-Encoding: gzip\r\n\r\n" + PAGE, id="not gzip"),
         pytest.param(
             HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(PAGE)[:-20], id="cut gzip"
         ),
-        pytest.param(HEAD + b'\r\n[{"id": "K\xf6ln"}]', id="no UTF-8"),
+        pytest.param(HEAD + b'\r\n[{"id": "K\xf6ln"}]', id="not UTF-8"),
         pytest.param(HEAD + b"\r\n" + "[]".encode("utf-16"), id="UTF-16"),
         pytest.param(HEAD + b"\r\n", id="no body"),
-        pytest.param(HEAD + b"\r\n[NaN]", id="no JSON"),
-        pytest.param(HEAD + b"\r\n" + b"[" * 100_000, id="JSON too deep to read"),
-        pytest.param(b"HTTP/1.1 302 Found\r\nLocation: /v1/breweries/meta\r\n\r\n", id="elsewhere"),
+        pytest.param(HEAD + b"\r\n[NaN]", id="not JSON"),
+        pytest.param(HEAD + b"\r\n" + b"[" * 100_000, id="too deeply nested JSON"),
+        pytest.param(b"HTTP/1.1 302 Found\r\nLocation: /v1/breweries/meta\r\n\r\n", id="redirect"),
     ],
 )
-def test_a_broken_answer_is_asked_again_and_no_end_of_pages(answer: bytes) -> None:
+def test_a_broken_answer_is_retried_and_does_not_end_the_pages(answer: bytes) -> None:
     def break_first(asked: Asked) -> list[bytes] | None:
         return [answer] if asked.page == 1 and asked.attempt == 1 else None
 
@@ -171,16 +173,16 @@ def test_a_broken_answer_is_asked_again_and_no_end_of_pages(answer: bytes) -> No
         pytest.param(HEAD + b"\r\n" + PAGE, id="to the end of the connection"),
     ],
 )
-def test_an_answer_may_come_in_any_way_that_http_allows(answer: bytes) -> None:
+def test_an_answer_may_have_any_form_that_http_allows(answer: bytes) -> None:
     with ScriptedApi(some(3), lambda asked: [answer] if asked.page == 1 else None) as api:
         reading = read(api.url)
     assert (len(reading.lines), reading.facts["retries"]) == (3, 0)
 
 
-# How long it waits
+# Waits between retries
 
 
-def test_it_waits_longer_from_try_to_try() -> None:
+def test_it_waits_longer_after_each_try() -> None:
     def fail_first(asked: Asked) -> Reply | None:
         return Reply(b"Later.", 503) if asked.page == 1 and asked.attempt < 5 else None
 
@@ -204,7 +206,9 @@ def http_date(*, seconds: float) -> str:
         pytest.param(503, lambda: http_date(seconds=1.3), 0.3, id="a date"),
     ],
 )
-def test_a_retry_after_is_waited_for(status: int, when: Callable[[], str], least: float) -> None:
+def test_it_waits_as_long_as_retry_after_says(
+    status: int, when: Callable[[], str], least: float
+) -> None:
     def refuse_first(asked: Asked) -> Reply | None:
         if asked.page == 1 and asked.attempt == 1:
             return Reply(b"Too Many Attempts.", status, {"Retry-After": when()})
@@ -221,7 +225,7 @@ def test_a_retry_after_is_waited_for(status: int, when: Callable[[], str], least
     "header",
     ["0", "", "soon", "-900", "900.5", "\xb2", "Sat, 01 Aug 2026 00:00:00 GMT", "Sat, 99 Foo"],
 )
-def test_a_retry_after_that_is_past_or_means_nothing_makes_it_wait_no_longer(header: str) -> None:
+def test_a_retry_after_that_is_past_or_invalid_adds_no_wait(header: str) -> None:
     def refuse_first(asked: Asked) -> Reply | None:
         return Reply(b"", 429, {"Retry-After": header}) if asked.attempt == 1 else None
 
@@ -231,7 +235,7 @@ def test_a_retry_after_that_is_past_or_means_nothing_makes_it_wait_no_longer(hea
     assert time.monotonic() - started < SOON
 
 
-def test_the_apis_own_limit_is_waited_out(real_rows: list[Row]) -> None:
+def test_it_waits_for_the_rate_limit_of_the_api(real_rows: list[Row]) -> None:
     with DemoApi(real_rows[:450], requests_per_minute=4, minute=1.0) as api:
         reading = read(api.url, attempts=2)
     assert len(reading.lines) == 450
@@ -241,7 +245,7 @@ def test_the_apis_own_limit_is_waited_out(real_rows: list[Row]) -> None:
 @pytest.mark.parametrize(
     "when", [lambda: "3600", lambda: "9" * 400, lambda: http_date(seconds=3600)]
 )
-def test_a_retry_after_beyond_its_patience_fails_at_once(when: Callable[[], str]) -> None:
+def test_a_retry_after_beyond_the_patience_fails_at_once(when: Callable[[], str]) -> None:
     def refuse(asked: Asked) -> Reply | None:
         if asked.page == 1:
             return Reply(b"Too Many Attempts.", 429, {"Retry-After": when()})
@@ -256,15 +260,15 @@ def test_a_retry_after_beyond_its_patience_fails_at_once(when: Callable[[], str]
     assert said.endswith("429 Too Many Requests: 'Too Many Attempts.'")
 
 
-# What it gives up on at once
+# Failures without a retry
 
 
 @pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 405, 410, 422])
-def test_a_status_that_will_not_pass_fails_after_one_request(of_1050: DemoApi, status: int) -> None:
+def test_a_permanent_error_status_fails_after_one_request(of_1050: DemoApi, status: int) -> None:
     of_1050.faults = Faults(always_status=status)
     said = failure(of_1050.url, pages_at_once=1)
     tries = Counter(seen.url for seen in of_1050.requests)
-    assert set(tries.values()) == {1}  # the next page may have been on its way
+    assert set(tries.values()) == {1}  # the next page may already be requested
     assert said.startswith(f"GET {of_1050.url}/breweries?per_page=200&page=")
     assert f" answered {status} " in said
     assert status == 204 or said.endswith(""": '{"message":"Server Error"}'""")
@@ -279,32 +283,32 @@ def test_totals_that_are_refused_fail_after_one_request(status: int) -> None:
     assert said.endswith(": 'No.'")
 
 
-def test_a_wrong_address_fails_naming_it_and_404(of_1050: DemoApi) -> None:
+def test_the_error_for_a_wrong_address_names_it_and_404(of_1050: DemoApi) -> None:
     url = of_1050.url.replace("/v1", "/v2")
     said = failure(url)
     assert said.startswith(f"GET {url}/breweries?per_page=200&page=1&sort=id%3Aasc answered 404 ")
     assert len(of_1050.requests) == METAS
 
 
-def test_only_the_first_bytes_of_a_long_answer_are_told() -> None:
+def test_the_error_shows_only_the_first_bytes_of_a_long_answer() -> None:
     with ScriptedApi(some(3), lambda _: Reply(b"<p>" + b"x" * 10_000, 403)) as api:
         said = failure(api.url)
     assert "'<p>xxx" in said
     assert len(said) < 400
 
 
-def test_a_server_that_sends_one_round_in_circles_fails_naming_it() -> None:
-    def round_in_circles(_: Asked) -> Reply:
+def test_the_error_for_endless_redirects_names_the_address() -> None:
+    def to_itself(_: Asked) -> Reply:
         return Reply(b"", 302, {"Location": "/v1/breweries/meta"})
 
-    with ScriptedApi(some(3), round_in_circles) as api:
+    with ScriptedApi(some(3), to_itself) as api:
         said = failure(api.url)
         assert said.startswith(f"GET {api.url}/breweries/meta ")
     assert "redirects" in said
 
 
 @pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:port/v1", "127.0.0.1/v1"])
-def test_what_is_no_address_fails_naming_it(url: str) -> None:
+def test_the_error_for_an_invalid_address_names_it(url: str) -> None:
     assert failure(url).startswith(f"GET {url}/breweries/meta cannot be sent: ")
 
 
@@ -341,7 +345,7 @@ def endless(start: bytes) -> Iterator[bytes]:
         ),
     ],
 )
-def test_an_answer_that_is_too_large_fails_at_once_and_takes_little_memory(
+def test_an_answer_that_is_too_large_fails_at_once_and_uses_little_memory(
     page: int, answer: Callable[[], Iterable[bytes]]
 ) -> None:
     def large(asked: Asked) -> Iterable[bytes] | None:
@@ -381,7 +385,7 @@ def test_the_body_of_a_redirect_is_not_read() -> None:
     assert peak < 150_000_000
 
 
-# What it gives up on in the end
+# Failures after all retries
 
 
 TIMED_OUT = "Read timed out|the answer took longer than "
@@ -398,11 +402,11 @@ TIMED_OUT = "Read timed out|the answer took longer than "
         (Faults(cut_json=1), "/meta", """, in 200 OK: '{"total":1050,"""),
         (Faults(dropped_connections=1), "/meta", "closed connection without response"),
         (Faults(hanging=1), "/meta", TIMED_OUT),
-        (Faults(dripping=1), "/meta", TIMED_OUT),  # of which each byte comes in time
+        (Faults(dripping=1), "/meta", TIMED_OUT),  # each byte comes in time
     ],
     ids=switches,
 )
-def test_what_never_passes_fails_after_so_many_tries_naming_the_url_and_the_last_cause(
+def test_the_error_for_a_permanent_fault_names_the_tries_the_url_and_the_last_cause(
     of_1050: DemoApi, faults: Faults, path: str, cause: str
 ) -> None:
     of_1050.faults = faults
@@ -413,17 +417,17 @@ def test_what_never_passes_fails_after_so_many_tries_naming_the_url_and_the_last
     assert re.search(cause if cause == TIMED_OUT else re.escape(cause), said)
     tries = Counter(seen.url for seen in of_1050.requests)
     assert tries.most_common(1)[0][1] == 3
-    assert len(of_1050.requests) <= 1 + 3 + 1  # the next page may have been on its way
+    assert len(of_1050.requests) <= 1 + 3 + 1  # the next page may already be requested
 
 
-def test_always_429_fails_when_its_patience_is_used_up(of_1050: DemoApi) -> None:
+def test_permanent_429_fails_when_the_patience_is_used_up(of_1050: DemoApi) -> None:
     of_1050.faults = Faults(always_status=429)  # with Retry-After: 1
     said = failure(of_1050.url, attempts=1000, patience=1.5)
     assert '429 Too Many Requests: \'{"message":"Server Error"}\'' in said
     assert ", and the whole read may take only 1.5 s; the last: " in said
 
 
-def test_a_port_where_nothing_listens_fails_naming_it() -> None:
+def test_the_error_for_a_closed_port_names_the_address() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and never listens
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
@@ -432,7 +436,7 @@ def test_a_port_where_nothing_listens_fails_naming_it() -> None:
     assert "Connection refused" in said
 
 
-def test_json_too_deep_to_read_fails_naming_the_page() -> None:
+def test_the_error_for_too_deeply_nested_json_names_the_page() -> None:
     def deep(asked: Asked) -> Reply | None:
         return Reply(b"[" * 100_000) if asked.page == 1 else None
 
@@ -440,7 +444,7 @@ def test_json_too_deep_to_read_fails_naming_the_page() -> None:
         assert failure(api.url).startswith(f"GET {api.page_url(1)} gave no usable answer in 4 ")
 
 
-def test_a_redirect_to_a_page_for_people_fails_as_no_array() -> None:
+def test_a_redirect_to_something_other_than_a_page_fails() -> None:
     def redirect(asked: Asked) -> Reply | None:
         elsewhere = {"Location": "/v1/breweries/meta"}
         return Reply(b"", 302, elsewhere) if asked.page else None
@@ -451,10 +455,10 @@ def test_a_redirect_to_a_page_for_people_fails_as_no_array() -> None:
     assert "no JSON array, in 200 OK: '{\"total\": 3}'" in said
 
 
-# Its patience, all requests together
+# Patience: the time limit for all requests together
 
 
-def test_patience_bounds_retries_however_many_are_allowed(of_1050: DemoApi) -> None:
+def test_patience_limits_the_retries_even_if_many_are_allowed(of_1050: DemoApi) -> None:
     of_1050.faults = Faults(always_status=503)
     started = time.monotonic()
     said = failure(of_1050.url, attempts=10**6, patience=1)
@@ -462,7 +466,7 @@ def test_patience_bounds_retries_however_many_are_allowed(of_1050: DemoApi) -> N
     assert "and the whole read may take only 1 s; the last: 503 Service Unavailable" in said
 
 
-def test_patience_bounds_a_try_that_hangs(of_1050: DemoApi) -> None:
+def test_patience_limits_a_try_that_hangs(of_1050: DemoApi) -> None:
     of_1050.faults = Faults(hanging=1)
     started = time.monotonic()
     said = failure(of_1050.url, timeout=LONG, patience=0.3)
@@ -471,11 +475,11 @@ def test_patience_bounds_a_try_that_hangs(of_1050: DemoApi) -> None:
 
 
 @pytest.mark.parametrize("counted", [True, False])
-def test_patience_bounds_a_source_that_answers_well_and_never_ends(counted: bool) -> None:
+def test_patience_limits_a_source_whose_pages_never_end(counted: bool) -> None:
     def endless(asked: Asked) -> Reply | None:
         if asked.page == 0:
             return None if counted else Reply(b"", 404)
-        api.leave.wait(timeout=0.01)  # so that its patience ends before the pages that it allows
+        api.leave.wait(timeout=0.01)  # so that the patience ends before the page limit
         return Reply(json.dumps([{"id": f"{asked.page} {asked.attempt}"}]).encode())
 
     with ScriptedApi(some(3), endless) as api:
@@ -486,22 +490,22 @@ def test_patience_bounds_a_source_that_answers_well_and_never_ends(counted: bool
     assert "0.5 s" in said
 
 
-# What it leaves behind
+# Cleanup
 
 
 @pytest.mark.parametrize(
     "others",
     [
         pytest.param(Reply(b"", 429, {"Retry-After": f"{LONG:.0f}"}), id="pages that wait"),
-        pytest.param(Reply(b"", 503), id="pages that are tried again and again"),
-        pytest.param(None, id="pages that come"),
+        pytest.param(Reply(b"", 503), id="pages that are retried"),
+        pytest.param(None, id="pages that succeed"),
     ],
 )
 def test_the_first_page_that_fails_cancels_all_others(others: Reply | None) -> None:
     def one_fails(asked: Asked) -> Reply | None:
         if asked.page != 3:
             return others if asked.page else None
-        with api.changed:  # when the others are under way
+        with api.changed:  # when the others are open
             api.changed.wait_for(lambda: len(api.asked) >= 1 + 4, timeout=LONG)
         return Reply(b"No.", 403)
 
@@ -512,7 +516,7 @@ def test_the_first_page_that_fails_cancels_all_others(others: Reply | None) -> N
         assert said == f"GET {api.page_url(3)} answered 403 Forbidden: 'No.'"
         assert len({asked.page for asked in api.asked}) < 500
         until = time.monotonic() + LONG
-        while "request" in {thread.name for thread in threading.enumerate()}:  # still on its way
+        while "request" in {thread.name for thread in threading.enumerate()}:  # still open
             assert time.monotonic() < until
             time.sleep(0.01)
         with api.changed:
@@ -520,7 +524,7 @@ def test_the_first_page_that_fails_cancels_all_others(others: Reply | None) -> N
             assert not api.changed.wait_for(lambda: len(api.asked) > asked, timeout=0.15)
 
 
-def test_a_failing_read_waits_for_a_page_that_hangs_no_longer_than_its_timeout() -> None:
+def test_a_failing_read_waits_for_a_page_that_hangs_only_until_its_timeout() -> None:
     def one_fails(asked: Asked) -> Reply | None:
         if asked.page == 2:
             return Reply(b"No.", 403)
@@ -539,7 +543,9 @@ def test_a_read_that_succeeds_leaves_no_thread_and_no_connection() -> None:
     with ScriptedApi(some(1000), lambda _: None) as api:
         read(api.url)
         until = time.monotonic() + LONG
-        while len(threading.enumerate()) > len(before) + 1:  # the server has one for each
+        while (
+            len(threading.enumerate()) > len(before) + 1
+        ):  # the server has one for each connection
             assert time.monotonic() < until
             time.sleep(0.01)
     assert set(threading.enumerate()) <= before

@@ -1,4 +1,4 @@
-"""The API client's promise: every record of the source, each once, as served, or an error."""
+"""The API client returns every record of the source once, as served, or raises an error."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def requests_of_pass(number: int) -> int:
     return pages_of_pass(number) + 2
 
 
-# A source that keeps its contract
+# A source without faults
 
 
 def test_all_breweries_are_read_in_60_sorted_pages_and_the_log_shows_it(
@@ -79,14 +79,14 @@ def test_all_breweries_are_read_in_60_sorted_pages_and_the_log_shows_it(
     assert not said(caplog, logging.WARNING)
 
 
-def test_the_log_shows_the_last_page_whatever_its_number(
+def test_the_log_always_shows_the_last_page(
     of_1050: DemoApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     read(of_1050.url)
     assert said(caplog, logging.INFO) == ["page 6 of 6: 1,050 breweries"]
 
 
-def test_the_facts_say_what_the_source_said_and_how_it_was_read(of_1050: DemoApi) -> None:
+def test_the_facts_describe_the_source_and_how_it_was_read(of_1050: DemoApi) -> None:
     before = datetime.now(timezone.utc)
     facts = read(of_1050.url).facts
     after = datetime.now(timezone.utc)
@@ -136,7 +136,7 @@ def test_the_content_is_json_lines_and_its_hash_does_not_depend_on_the_order() -
     assert changed not in hashes
 
 
-def test_every_field_is_kept_as_served_known_or_not() -> None:
+def test_known_and_unknown_fields_are_kept_as_served() -> None:
     with DemoApi([row for row in ROWS if row["id"]], requests_per_minute=None) as api:
         assert read(api.url).lines == as_served(api.rows)
         api.faults = Faults(coordinates_as_text=True, dropped_fields=frozenset({"phone"}))
@@ -155,16 +155,16 @@ def test_an_empty_source_gives_no_lines_and_is_verified() -> None:
     assert (reading.facts["verified"], reading.facts["missing"]) == (True, 0)
 
 
-def test_a_source_whose_rows_fill_its_last_page_is_read_whole(real_rows: list[Row]) -> None:
+def test_a_source_with_a_full_last_page_is_read_completely(real_rows: list[Row]) -> None:
     with DemoApi(real_rows[:400], requests_per_minute=None) as api:
         reading = read(api.url)
     assert (len(reading.lines), reading.facts["pages"]) == (400, 2)
 
 
-# Pages that come short
+# Incomplete pages
 
 
-def test_pages_smaller_than_asked_for_are_read_to_their_end(of_1050: DemoApi) -> None:
+def test_pages_smaller_than_requested_are_read_to_the_end(of_1050: DemoApi) -> None:
     of_1050.faults = Faults(per_page_cap=70)
     reading = read(of_1050.url)
     assert reading.lines == as_served(of_1050.rows)
@@ -175,7 +175,7 @@ def test_pages_smaller_than_asked_for_are_read_to_their_end(of_1050: DemoApi) ->
     )
 
 
-def test_pages_that_come_empty_now_and_then_are_filled_in_by_the_next_pass(
+def test_rows_of_pages_that_are_sometimes_empty_are_read_in_the_next_pass(
     of_1050: DemoApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     of_1050.faults = Faults(empty_pages=0.4)
@@ -189,7 +189,7 @@ def test_pages_that_come_empty_now_and_then_are_filled_in_by_the_next_pass(
 
 
 @pytest.mark.parametrize(("page", "found"), [(1, 902), (3, 1006)])
-def test_a_page_that_always_comes_empty_fails_naming_what_was_found_and_expected(
+def test_the_error_for_a_page_that_is_always_empty_names_found_and_expected_rows(
     of_1050: DemoApi, page: int, found: int
 ) -> None:
     of_1050.faults = Faults(empty_page_numbers=frozenset({page}))
@@ -200,40 +200,42 @@ def test_a_page_that_always_comes_empty_fails_naming_what_was_found_and_expected
     assert len(of_1050.requests) == 1 + sum(map(requests_of_pass, range(1, 6)))
 
 
-def test_what_an_empty_page_hides_the_borders_of_a_later_pass_show(of_1050: DemoApi) -> None:
+def test_rows_hidden_by_an_empty_page_are_found_by_a_later_pass_with_other_pages(
+    of_1050: DemoApi,
+) -> None:
     of_1050.faults = Faults(empty_page_numbers=frozenset({6}))
     reading = read(of_1050.url)
     assert reading.lines == as_served(of_1050.rows)
     assert (reading.facts["passes"], reading.facts["verified"]) == (4, True)
 
 
-def test_pages_in_no_order_are_read_until_they_are_complete_without_doubles(
+def test_unsorted_pages_are_read_until_complete_and_without_duplicates(
     of_1050: DemoApi,
 ) -> None:
     of_1050.faults = Faults(ignore_sort=True)
-    reading = read(of_1050.url, pages_at_once=1)  # so that the fault's chances are the same ones
+    reading = read(of_1050.url, pages_at_once=1)  # so that the fault picks the same pages each time
     assert reading.lines == as_served(of_1050.rows)
     assert reading.facts["verified"]
     assert reading.facts["passes"] > 1
     assert reading.facts["duplicates_dropped"] > 0
 
 
-def test_a_server_that_ignores_the_page_is_asked_so_often_and_no_more(of_1050: DemoApi) -> None:
+def test_a_server_that_ignores_the_page_gets_a_limited_number_of_requests(of_1050: DemoApi) -> None:
     of_1050.faults = Faults(ignore_page=True)
     assert failure(of_1050.url) == (
         f"{of_1050.url}/breweries is not complete after 5 passes: "
         f"200 distinct ids where /meta says 1,050. {UNPUBLISHED}"
     )
-    # In each pass three pages beyond the last, in place of the empty one.
+    # Each pass reads three pages beyond the last instead of the empty one.
     assert len(of_1050.requests) == 1 + sum(requests_of_pass(n) + 2 for n in range(1, 6))
 
 
-# Rows that change meanwhile
+# Rows that change during the read
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
 @pytest.mark.parametrize("changes", [1, 2, 5])
-def test_rows_that_change_while_they_are_read_are_read_anew_once_they_hold_still(
+def test_rows_that_change_during_the_read_are_read_again_when_they_are_stable(
     of_1050: DemoApi, caplog: pytest.LogCaptureFixture, changes: int, at_once: int
 ) -> None:
     of_1050.faults = Faults(rows_change_every=2, changes_stop_after=changes)
@@ -241,14 +243,14 @@ def test_rows_that_change_while_they_are_read_are_read_anew_once_they_hold_still
     assert reading.lines == as_served(of_1050.rows)
     assert reading.facts["verified"]
     assert reading.facts["meta_after"]["total"] == len(of_1050.rows)
-    # What was read before the change is not among them.
+    # Rows that were read before the change are not counted.
     pages = pages_of_pass(reading.facts["passes"], len(of_1050.rows))
     assert (reading.facts["pages"], reading.facts["duplicates_dropped"]) == (pages, 0)
     warning = f"{of_1050.url}: its totals changed while it was read; reading it anew"
     assert said(caplog, logging.WARNING) == [warning] * (reading.facts["passes"] - 1) != []
 
 
-def test_rows_that_never_hold_still_fail_saying_so(of_1050: DemoApi) -> None:
+def test_rows_that_never_stop_changing_are_an_error(of_1050: DemoApi) -> None:
     of_1050.faults = Faults(rows_change_every=2)
     assert failure(of_1050.url, pages_at_once=1) == (
         f"{of_1050.url}/breweries is not complete after 5 passes: "
@@ -256,11 +258,11 @@ def test_rows_that_never_hold_still_fail_saying_so(of_1050: DemoApi) -> None:
     )
 
 
-# Totals that are off
+# Wrong totals
 
 
 @pytest.mark.parametrize(("off_by", "allowed"), [(1, 0), (2, 1), (500, 499)])
-def test_fewer_rows_than_the_totals_say_fail_beyond_what_is_allowed(
+def test_more_missing_rows_than_allowed_are_an_error(
     of_1050: DemoApi, off_by: int, allowed: int
 ) -> None:
     of_1050.faults = Faults(meta_total_off_by=off_by)
@@ -271,7 +273,7 @@ def test_fewer_rows_than_the_totals_say_fail_beyond_what_is_allowed(
 
 
 @pytest.mark.parametrize(("off_by", "allowed"), [(1, 1), (1, 9), (9, 9)])
-def test_missing_rows_that_are_allowed_pass_unverified_with_a_warning(
+def test_allowed_missing_rows_are_published_as_unverified_with_a_warning(
     of_1050: DemoApi, caplog: pytest.LogCaptureFixture, off_by: int, allowed: int
 ) -> None:
     of_1050.faults = Faults(meta_total_off_by=off_by)
@@ -285,14 +287,14 @@ def test_missing_rows_that_are_allowed_pass_unverified_with_a_warning(
     assert said(caplog, logging.WARNING)[-1] == warning
 
 
-def test_rows_that_are_allowed_to_be_missing_are_looked_for_all_the_same(of_1050: DemoApi) -> None:
+def test_rows_that_may_be_missing_are_searched_for_anyway(of_1050: DemoApi) -> None:
     of_1050.faults = Faults(empty_pages=0.4)
     reading = read(of_1050.url, missing_rows_allowed=1000)
     assert len(reading.lines) == 1050
     assert (reading.facts["verified"], reading.facts["doubt"]) == (True, None)
 
 
-def test_more_rows_than_the_totals_say_are_accepted_the_second_time_with_a_warning(
+def test_more_rows_than_the_total_are_accepted_in_the_second_pass_with_a_warning(
     of_1050: DemoApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     of_1050.faults = Faults(meta_total_off_by=-1)
@@ -307,8 +309,8 @@ def test_more_rows_than_the_totals_say_are_accepted_the_second_time_with_a_warni
     ]
 
 
-def test_more_rows_than_the_totals_say_are_not_accepted_if_they_changed_in_between() -> None:
-    """After pass 2 the source changes: what pass 1 found too many says nothing any more."""
+def test_more_rows_than_the_total_are_not_accepted_if_the_source_changed_in_between() -> None:
+    """The source changes after pass 2, so the surplus of pass 1 no longer counts."""
 
     def change_after_pass_2(asked: Asked) -> Reply | None:
         if asked.page:
@@ -321,7 +323,7 @@ def test_more_rows_than_the_totals_say_are_not_accepted_if_they_changed_in_betwe
     assert (reading.facts["passes"], len(reading.lines)) == (4, 3)
 
 
-def test_more_rows_than_the_totals_say_are_not_accepted_after_a_pass_with_too_few() -> None:
+def test_more_rows_than_the_total_are_not_accepted_after_a_pass_with_too_few() -> None:
     rows = some(3)
 
     def too_many_too_few_too_many(asked: Asked) -> Reply | None:
@@ -335,7 +337,7 @@ def test_more_rows_than_the_totals_say_are_not_accepted_after_a_pass_with_too_fe
     assert (reading.facts["passes"], len(reading.lines)) == (4, 3)
 
 
-def test_a_row_that_was_removed_and_another_added_meanwhile_leave_only_the_new_one() -> None:
+def test_if_a_row_is_replaced_during_the_read_only_the_new_one_is_kept() -> None:
     """The totals are the same before and after, but three ids were seen where there are two."""
     gone, kept, new = some(3)
 
@@ -352,13 +354,13 @@ def test_a_row_that_was_removed_and_another_added_meanwhile_leave_only_the_new_o
     assert (reading.facts["verified"], reading.facts["passes"]) == (True, 2)
 
 
-def test_a_total_far_beyond_the_rows_fails_after_30_pages_without_a_new_id() -> None:
+def test_a_total_that_is_far_too_high_fails_after_30_pages_without_a_new_id() -> None:
     def far_beyond(asked: Asked) -> Reply | None:
         return None if asked.page else Reply(b'{"total": 1000000000}')
 
     with ScriptedApi(some(400), far_beyond) as api:
         message = failure(api.url, pages_at_once=1)
-        # Pages may have been on their way, and as many again have come when they are looked at.
+        # PAGES_AHEAD pages may be in the queue, and as many may have arrived but not been checked.
         assert len(api.asked) <= 1 + 2 + 30 + 2 * PAGES_AHEAD
     assert message == (
         f"{api.url}/breweries served 30 pages in a row without a new id, the most that are read: "
@@ -367,7 +369,7 @@ def test_a_total_far_beyond_the_rows_fails_after_30_pages_without_a_new_id() -> 
     )
 
 
-def test_pages_without_a_new_id_are_read_as_far_as_their_rows_may_be_missing() -> None:
+def test_pages_without_a_new_id_do_not_fail_if_their_rows_may_be_missing() -> None:
     def beyond(asked: Asked) -> Reply | None:
         return None if asked.page else Reply(b'{"total": 8000}')
 
@@ -397,7 +399,7 @@ def test_a_source_without_an_end_fails_500_pages_beyond_its_total(
     )
 
 
-def test_totals_as_text_are_numbers(of_1050: DemoApi) -> None:
+def test_totals_served_as_text_become_numbers(of_1050: DemoApi) -> None:
     of_1050.faults = Faults(meta_as_text=True)
     facts = read(of_1050.url).facts
     assert (facts["verified"], facts["meta_before"]["total"]) == (True, 1050)
@@ -414,7 +416,7 @@ def test_totals_as_text_are_numbers(of_1050: DemoApi) -> None:
         {"total": 3.0},
     ],
 )
-def test_totals_in_other_shapes_count_as_well(meta: object) -> None:
+def test_totals_in_other_shapes_are_accepted(meta: object) -> None:
     def other(asked: Asked) -> Reply | None:
         return None if asked.page else Reply(json.dumps(meta).encode())
 
@@ -443,7 +445,7 @@ def test_totals_in_other_shapes_count_as_well(meta: object) -> None:
         ('{"total": 3, "by_type": {"micro": "some"}}', "invalid literal for int() with base 10"),
     ],
 )
-def test_totals_that_cannot_be_read_fail_naming_their_address_and_the_cause(
+def test_the_error_for_totals_that_cannot_be_parsed_names_their_address_and_the_cause(
     meta: str, cause: str
 ) -> None:
     def other(asked: Asked) -> Reply | None:
@@ -458,7 +460,7 @@ def test_totals_that_cannot_be_read_fail_naming_their_address_and_the_cause(
 
 
 @pytest.mark.parametrize("meta", ["oops", '{"total": null}'])
-def test_totals_that_cannot_be_read_are_asked_for_again(meta: str) -> None:
+def test_totals_that_cannot_be_parsed_are_requested_again(meta: str) -> None:
     def broken_first(asked: Asked) -> Reply | None:
         return Reply(meta.encode()) if asked.page == 0 and asked.attempt % 2 else None
 
@@ -470,7 +472,7 @@ def test_totals_that_cannot_be_read_are_asked_for_again(meta: str) -> None:
 # No totals
 
 
-def test_without_totals_it_reads_to_the_first_empty_page_and_says_unverified(
+def test_without_totals_it_reads_to_the_first_empty_page_and_is_unverified(
     of_1050: DemoApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     of_1050.faults = Faults(no_meta=True, per_page_cap=100)
@@ -486,7 +488,7 @@ def test_without_totals_it_reads_to_the_first_empty_page_and_says_unverified(
     assert said(caplog, logging.WARNING) == [warning]
 
 
-def test_neither_totals_nor_rows_is_an_error() -> None:
+def test_a_source_without_totals_and_without_rows_is_an_error() -> None:
     with DemoApi([], faults=Faults(no_meta=True)) as api:
         assert failure(api.url) == f"{api.url} has neither /breweries/meta nor any brewery"
 
@@ -498,7 +500,7 @@ def test_without_totals_a_server_that_ignores_the_page_fails(of_1050: DemoApi) -
     assert len(of_1050.requests) == 1 + 4
 
 
-def test_totals_that_vanish_while_it_is_read_are_an_error() -> None:
+def test_totals_that_disappear_during_the_read_are_an_error() -> None:
     def vanish(asked: Asked) -> Reply | None:
         return Reply(b"Gone.", 404) if asked.page == 0 and asked.attempt > 1 else None
 
@@ -506,7 +508,7 @@ def test_totals_that_vanish_while_it_is_read_are_an_error() -> None:
         assert failure(api.url) == f"GET {api.url}/breweries/meta answered 404 Not Found: 'Gone.'"
 
 
-# The same id twice, and none at all
+# Duplicate and missing ids
 
 
 def served(*records: Any, total: int) -> ScriptedApi:
@@ -551,7 +553,7 @@ def test_rows_served_on_two_pages_are_counted_as_dropped() -> None:
 
 
 @pytest.mark.parametrize("strays", [1, 4, 9])
-def test_records_that_are_no_objects_are_kept_once_each_and_counted(
+def test_records_that_are_not_objects_are_each_kept_once_and_counted(
     of_1050: DemoApi, strays: int
 ) -> None:
     whole = as_served(of_1050.rows)
@@ -564,7 +566,7 @@ def test_records_that_are_no_objects_are_kept_once_each_and_counted(
     assert reading.facts["meta_after"]["total"] == 1050 + strays
 
 
-def test_records_without_an_id_are_kept_once_each_however_often_they_are_read() -> None:
+def test_records_without_an_id_are_each_kept_once_even_if_read_in_two_passes() -> None:
     rows = [{"name": "x"}, {"id": None, "name": "y"}, {"id": " "}, {"name": "x"}, {"id": "a"}]
 
     def one_less_at_first(asked: Asked) -> Reply | None:
@@ -577,7 +579,7 @@ def test_records_without_an_id_are_kept_once_each_however_often_they_are_read() 
     assert (reading.facts["passes"], reading.facts["duplicates_dropped"]) == (2, 0)
 
 
-def test_a_record_and_an_id_that_reads_like_it_are_both_kept() -> None:
+def test_a_record_without_an_id_and_an_id_with_the_same_text_are_both_kept() -> None:
     with served(None, {"id": "null"}, 42, {"id": 42}, total=4) as api:
         reading = read(api.url)
     assert sorted(reading.lines) == sorted(["null", '{"id": "null"}', "42", '{"id": 42}'])
@@ -590,14 +592,16 @@ def test_rows_that_lost_their_id_are_all_kept(of_1050: DemoApi) -> None:
     assert (len(reading.lines), reading.facts["verified"]) == (1050, True)
 
 
-def test_text_that_utf_8_cannot_hold_does_not_stop_the_read() -> None:
+def test_text_that_utf_8_cannot_encode_does_not_stop_the_read() -> None:
     with served({"id": "a", "name": "\ud800 \U0001f37a"}, total=1) as api:
         reading = read(api.url)
     (line,) = reading.content.decode("utf-8").splitlines()
     assert json.loads(line)["name"] == "\ufffd \U0001f37a"
 
 
-def test_nor_does_it_stop_the_pipeline_in_what_is_counted(pipeline: Pipeline) -> None:
+def test_counted_text_that_utf_8_cannot_encode_does_not_stop_the_pipeline(
+    pipeline: Pipeline,
+) -> None:
     odd = {"country": "Kärnten \ud800", "brewery_type": "\udfff", "\udc00": 1}
     pipeline.api.rows[:] = [{**OREGON, **odd}, OREGON | {"id": "another"}]
     pipeline.run()

@@ -1,4 +1,4 @@
-"""A page taken apart: its values as Python's own reader finds them, its text byte for byte."""
+"""Splitting a page: the same values as Python's JSON parser, and the text of each as served."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from brewery_assets.source.records import id_of, split_page
 
-# Seeded by the test's name, and no file is left behind.
+# The seed depends only on the test, and no file is written.
 repeatably = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -36,12 +36,12 @@ def refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-@settings(repeatably, max_examples=40)  # one costs as much as ten of the others
+@settings(repeatably, max_examples=40)  # one takes as long as ten of the other tests
 @given(
     page=st.lists(records, max_size=6), spelling=spellings, around=st.text(" \t\r\n", max_size=3)
 )
 @example(page=["\u2028\u2029\x85\x0b\x0c\x1c\r\n"], spelling={"ensure_ascii": False}, around="")
-def test_any_page_in_any_spelling_gives_its_values_one_in_a_line(
+def test_any_page_in_any_json_layout_gives_one_value_in_each_line(
     page: list[Any], spelling: dict[str, Any], around: str
 ) -> None:
     found = lines(around + json.dumps(page, **spelling) + around)
@@ -51,7 +51,7 @@ def test_any_page_in_any_spelling_gives_its_values_one_in_a_line(
 
 @repeatably
 @given(page=st.lists(records, max_size=4), data=st.data())
-def test_a_damaged_page_is_refused_or_read_just_as_pythons_reader_does(
+def test_a_damaged_page_is_refused_or_read_exactly_as_by_pythons_json_parser(
     page: list[Any], data: st.DataObject
 ) -> None:
     text = json.dumps(page, indent=data.draw(st.sampled_from([None, 1])), ensure_ascii=False)
@@ -75,7 +75,7 @@ def test_a_damaged_page_is_refused_or_read_just_as_pythons_reader_does(
         st.lists(st.sampled_from(["a", "\\", "u", "\ud83c", "\udf7a", "\ud800", "\U0001f37a"]))
     )
 )
-def test_halves_of_surrogate_pairs_become_the_replacement_character_and_pairs_stay(
+def test_lone_surrogates_become_the_replacement_character_and_pairs_are_kept(
     page: list[list[str]],
 ) -> None:
     texts = ["".join(letters) for letters in page]
@@ -103,7 +103,7 @@ def test_halves_of_surrogate_pairs_become_the_replacement_character_and_pairs_st
         ('"ud800 \U0001f37a"', '"ud800 \U0001f37a"'),
     ],
 )
-def test_only_what_utf_8_cannot_hold_is_replaced(served: str, kept: str) -> None:
+def test_only_text_that_utf_8_cannot_encode_is_replaced(served: str, kept: str) -> None:
     assert lines(f"[{served}]") == [kept]
 
 
@@ -128,7 +128,7 @@ def test_pretty_printed_records_become_one_line_each() -> None:
     assert lines(page) == ['{      "id": "a",     "tags": [ 1, 2]   }', '{ "id": "b"}']
 
 
-def test_the_records_stand_in_the_order_in_which_they_were_served() -> None:
+def test_records_keep_the_order_in_which_they_were_served() -> None:
     served = ['{"id":"c"}', "null", '{"id":"a"}', '{"id":"b"}', '{"id":"a","name":"later"}']
     assert lines(f"[{','.join(served)}]") == served
 
@@ -170,12 +170,12 @@ def test_an_empty_page_has_no_records(page: str) -> None:
         (r'["\ud8"]', "escape"),
     ],
 )
-def test_what_is_no_json_array_is_refused_with_the_cause(page: str, cause: str) -> None:
+def test_a_page_that_is_not_a_json_array_is_refused_with_the_cause(page: str, cause: str) -> None:
     with pytest.raises(ValueError, match=cause):
         split_page(page)
 
 
-def test_records_are_told_apart_by_id_and_those_without_one_by_text_and_count() -> None:
+def test_records_are_identified_by_id_or_without_one_by_text_and_count() -> None:
     page = ['{"id":"a"}', '{"id":" a "}', "null", '{"name":"x"}', "null", "null", '{"name": "x"}']
     identities = [record.identity for record in split_page(f"[{','.join(page)}]")]
     assert identities[0] == identities[1]
@@ -184,7 +184,7 @@ def test_records_are_told_apart_by_id_and_those_without_one_by_text_and_count() 
     assert again == identities
 
 
-def test_an_id_that_reads_like_a_record_without_one_is_not_taken_for_it() -> None:
+def test_an_id_is_not_confused_with_a_record_that_has_the_same_text() -> None:
     page = '[null, {"id": "null"}, 42, {"id": 42}, {"id": "{}"}, {}, [], {"id": []}]'
     assert len({record.identity for record in split_page(page)}) == 8
 
@@ -207,7 +207,5 @@ def test_an_id_that_reads_like_a_record_without_one_is_not_taken_for_it() -> Non
         (["id"], ""),
     ],
 )
-def test_an_id_is_text_without_space_around_and_empty_when_there_is_none(
-    value: Any, text: str
-) -> None:
+def test_an_id_is_trimmed_text_and_empty_if_it_is_missing(value: Any, text: str) -> None:
     assert id_of(value) == text
