@@ -140,7 +140,7 @@ def compare(pipeline: Pipeline, rows: list[Row], engine: str) -> None:
     pipeline.run()
     pipeline.spark_remote = engine
     pipeline.api.rows[:] = rows
-    pipeline.run()  # compares Sail's silver with its own
+    pipeline.run()  # its changes are from Sail's silver to its own
     for table in TABLES:
         assert content(pipeline, table) == expected[table]
 
@@ -167,7 +167,7 @@ def test_apache_spark_writes_the_same_tables_from_real_and_odd_rows_in_a_folder(
     found = {table: content(pipeline, table) for table in TABLES}
     assert len(found["silver_breweries"].rows) > len(real_rows)
     pipeline.spark_remote = None
-    pipeline.run()  # compares Apache Spark's silver with its own
+    pipeline.run()  # its changes are from Apache Spark's silver to its own
     assert found == {table: content(pipeline, table) for table in TABLES}
 
 

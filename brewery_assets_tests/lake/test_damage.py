@@ -108,7 +108,7 @@ def test_an_older_damaged_manifest_is_skipped_with_a_warning(
     assert next(older) == lake.manifest("silver", days[2])
     publish(lake, "gold", made_from={"silver": own.snapshot})
     # The damaged snapshot is not one of the two to keep. It stays so that people can inspect it.
-    # The silver of the third day stays too: when old silver was deleted, a kept gold used it.
+    # The silver of the third day stays too: a gold made from it still existed at the cleanup.
     assert lake.snapshots("silver") == [own.snapshot, days[4], damaged, days[2]]
     assert lake.snapshots("gold") == [own.snapshot, days[4], damaged]
     warnings = [said for said in caplog.messages if "left out: " in said]

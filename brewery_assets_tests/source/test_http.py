@@ -543,9 +543,7 @@ def test_a_read_that_succeeds_leaves_no_thread_and_no_connection() -> None:
     with ScriptedApi(some(1000), lambda _: None) as api:
         read(api.url)
         until = time.monotonic() + LONG
-        while (
-            len(threading.enumerate()) > len(before) + 1
-        ):  # the server has one for each connection
+        while len(threading.enumerate()) > len(before) + 1:  # one per connection of the server
             assert time.monotonic() < until
             time.sleep(0.01)
     assert set(threading.enumerate()) <= before
