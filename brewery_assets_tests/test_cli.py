@@ -70,7 +70,7 @@ def on_a_terminal(checkout: Checkout, *arguments: str, ctrl_c_after: str = "") -
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said
 
 
-def test_in_a_pipe_there_are_plain_lines_and_the_summary_and_nothing_from_others(
+def test_in_a_pipe_the_output_is_plain_lines_and_a_summary(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     code, said = run(checkout, "run")
@@ -90,7 +90,7 @@ def test_in_a_pipe_there_are_plain_lines_and_the_summary_and_nothing_from_others
     assert "INFO" not in said
 
 
-def test_on_a_terminal_a_bar_shows_the_pages_and_goes(
+def test_in_a_terminal_a_progress_bar_shows_the_pages_and_then_disappears(
     pipeline: Pipeline, checkout: Checkout, real_rows: list[Row]
 ) -> None:
     pipeline.api.rows[:] = real_rows[:2_400]
@@ -104,7 +104,7 @@ def test_on_a_terminal_a_bar_shows_the_pages_and_goes(
     assert not any("━" in line for line in lines)
 
 
-def test_verbose_shows_the_log_of_dagster_too(checkout: Checkout) -> None:
+def test_verbose_also_shows_the_log_of_dagster(checkout: Checkout) -> None:
     code, said = run(checkout, "run", "--verbose")
     assert code == 0, said
     assert "Spark engine: " in said
@@ -112,7 +112,7 @@ def test_verbose_shows_the_log_of_dagster_too(checkout: Checkout) -> None:
     assert "\nPublished as snapshot " in said
 
 
-def test_a_source_that_is_down_is_explained_in_a_few_lines_at_the_end(checkout: Checkout) -> None:
+def test_a_source_that_is_down_is_explained_in_the_last_lines(checkout: Checkout) -> None:
     url = f"http://127.0.0.1:{free_port()}/v1"
     checkout.environment["BREWERY_API_URL"] = url
     code, said = run(checkout, "run")
@@ -132,7 +132,7 @@ def test_a_source_that_is_down_is_explained_in_a_few_lines_at_the_end(checkout: 
 
 
 @pytest.mark.usefixtures("published")
-def test_a_check_that_blocks_is_explained_with_its_numbers_and_the_command_that_accepts_it(
+def test_a_failed_blocking_check_is_explained_with_numbers_and_the_command_that_accepts_it(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     pipeline.api.rows[:] = GOOD[:5]
@@ -153,7 +153,7 @@ def only_run(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterR
 
 
 @pytest.mark.parametrize("when", ["starting", "bronze_breweries"])
-def test_ctrl_c_ends_it_cleanly_and_says_so(
+def test_ctrl_c_stops_a_run_cleanly_with_a_message(
     pipeline: Pipeline, checkout: Checkout, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     pipeline.api.faults = Faults(hanging=1.0)
@@ -168,7 +168,7 @@ def test_ctrl_c_ends_it_cleanly_and_says_so(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("published")
-def test_a_signal_ends_it_with_its_engine_and_what_was_published_stays(
+def test_a_signal_stops_a_run_and_its_engine_and_keeps_what_was_published(
     pipeline: Pipeline, checkout: Checkout, real_rows: list[Row], number: signal.Signals
 ) -> None:
     pipeline.api.rows[:] = real_rows
@@ -187,14 +187,16 @@ def test_a_signal_ends_it_with_its_engine_and_what_was_published_stays(
     assert not psutil.wait_procs(family, timeout=30)[1]
 
 
-def test_a_reader_that_goes_does_not_end_the_run(pipeline: Pipeline, checkout: Checkout) -> None:
+def test_a_run_continues_if_the_reader_of_its_output_exits(
+    pipeline: Pipeline, checkout: Checkout
+) -> None:
     process = checkout.start("bash", "-c", f"{' '.join(checkout.brewery('run'))} | head -n 1")
     said, _ = process.communicate(timeout=PATIENCE)
     assert "breweries" in said or OURS in said
     assert pipeline.newest("gold_brewery_changes").rows == 0
 
 
-def test_the_report_ends_with_its_path(pipeline: Pipeline, checkout: Checkout) -> None:
+def test_the_report_command_prints_the_path_last(pipeline: Pipeline, checkout: Checkout) -> None:
     pipeline.run()
     opener = checkout.folder / "browser"
     opener.write_text(f'#!/bin/sh\nprintf %s "$1" >{checkout.folder}/opened\n')
@@ -224,7 +226,7 @@ def asked(address: str, query: str, run_id: str) -> dict[str, Any]:
     return dict(found)
 
 
-def test_the_ui_executes_a_run_again_from_its_failure(
+def test_the_ui_reexecutes_a_run_from_its_failed_step(
     pipeline: Pipeline, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = Path(pipeline.uri)

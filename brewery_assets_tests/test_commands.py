@@ -52,7 +52,9 @@ def test_each_command_runs_the_same_pipeline_with_the_settings_of_a_dotenv_file(
     assert (checkout.folder / ".dagster" / "storage").is_dir()
 
 
-def test_a_bad_setting_stops_before_any_work(pipeline: Pipeline, checkout: Checkout) -> None:
+def test_an_invalid_setting_stops_the_run_before_any_work(
+    pipeline: Pipeline, checkout: Checkout
+) -> None:
     checkout.environment["LAKE_URI"] = "ftp://host/lake"
     code, said = checkout.run("dg", "launch", "--job", JOB)
     assert code != 0
@@ -63,7 +65,7 @@ def test_a_bad_setting_stops_before_any_work(pipeline: Pipeline, checkout: Check
     assert not pipeline.api.requests
 
 
-def test_a_failing_run_exits_with_an_error_that_says_why_without_the_token(
+def test_a_failed_run_exits_with_an_error_that_names_the_cause_without_the_token(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     port = free_port()
@@ -160,7 +162,7 @@ def shown_by(example: str, folder: Path) -> str:
 
 
 @pytest.mark.usefixtures("published")
-def test_the_example_of_two_layers_reads_those_that_belong_together(
+def test_the_example_of_two_layers_reads_matching_snapshots(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     (code,) = (found for found in EXAMPLES if "SET VARIABLE silver" in found)
@@ -173,7 +175,7 @@ def test_the_example_of_two_layers_reads_those_that_belong_together(
     assert "Belgium" not in shown_by(code, tmp_path)
 
 
-def test_the_example_of_changes_shows_those_of_every_snapshot(
+def test_the_example_of_changes_shows_the_changes_of_every_snapshot(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     (code,) = (found for found in EXAMPLES if "gold_brewery_changes" in found)
@@ -193,7 +195,7 @@ def test_the_example_of_changes_shows_those_of_every_snapshot(
     assert re.search(rf"changed.*{re.escape(changed['name'])}.*city: \S+ → Elsewhere", shown())
 
 
-def test_the_commands_for_s3_work_as_they_are_written(
+def test_the_documented_commands_for_s3_work_as_written(
     tmp_path: Path,
 ) -> None:
     checkout = Checkout(tmp_path / "checkout", {})
@@ -221,7 +223,7 @@ def test_the_commands_for_s3_work_as_they_are_written(
 
 
 @pytest.mark.usefixtures("published")
-def test_an_older_bronze_is_refined_again_by_the_command_of_the_documentation(
+def test_the_documented_command_rebuilds_silver_from_an_older_bronze(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     oldest = pipeline.newest("bronze_breweries").snapshot

@@ -28,7 +28,7 @@ def anchors(page: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+def test_every_link_of_a_page_has_a_target(page: Path) -> None:
     for link in LINK.findall(prose(page)):
         if link.startswith(("https://", "http://", "mailto:")):
             continue
@@ -39,7 +39,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{page}: {link}"
 
 
-def test_every_page_of_docs_can_be_found_from_the_readme() -> None:
+def test_the_readme_links_to_every_page_of_docs() -> None:
     linked = set(LINK.findall(prose(Path("README.md"))))
     pages = {str(page) for page in PAGES if page.parent == Path("docs")}
     assert pages <= {link.partition("#")[0] for link in linked}

@@ -52,7 +52,7 @@ def appears(folder: Path) -> Callable[[], bool]:
 
 @IN_PROCESSES
 @pytest.mark.parametrize("layer", ["bronze_breweries", "silver_breweries", "gold_brewery_counts"])
-def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next_run_works(
+def test_a_run_killed_while_it_writes_keeps_the_last_snapshot_and_the_next_run_works(
     pipeline: Pipeline, checkout: Checkout, layer: str
 ) -> None:
     def kill() -> bool:
@@ -83,7 +83,7 @@ def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next
 
 @IN_PROCESSES
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_told_to_stop_ends_with_its_engine(
+def test_a_run_that_receives_a_signal_stops_with_its_engine(
     pipeline: Pipeline, checkout: Checkout, number: signal.Signals
 ) -> None:
     def stop() -> bool:
@@ -129,7 +129,7 @@ def settings_in_force(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("settings_in_force")
-def test_a_run_executed_again_from_its_failed_step_goes_on_from_there(
+def test_a_run_reexecuted_from_its_failed_step_continues_from_there(
     pipeline: Pipeline, kept_instance: dg.DagsterInstance
 ) -> None:
     lake = Path(pipeline.uri)
@@ -153,7 +153,7 @@ def test_a_run_executed_again_from_its_failed_step_goes_on_from_there(
 
 
 @pytest.mark.usefixtures("settings_in_force")
-def test_a_silver_that_was_refused_is_published_from_the_same_bronze_once_it_is_allowed(
+def test_a_refused_silver_is_published_from_the_same_bronze_after_the_limit_is_raised(
     pipeline: Pipeline, kept_instance: dg.DagsterInstance
 ) -> None:
     with dg.execute_job(dg.reconstructable(strict), kept_instance) as first:
@@ -171,7 +171,7 @@ def test_a_silver_that_was_refused_is_published_from_the_same_bronze_once_it_is_
 
 
 @IN_PROCESSES
-def test_two_runs_at_once_are_two_whole_snapshots(
+def test_two_runs_at_the_same_time_publish_two_complete_snapshots(
     pipeline: Pipeline, checkout: Checkout, tmp_path: Path
 ) -> None:
     # Two machines and one lake: Dagster's own storage is not what is asked here.

@@ -96,7 +96,7 @@ def of_published(stack: Stack) -> dict[str, int]:
     return found
 
 
-def test_the_secrets_are_made_once_at_random_and_for_the_owner_alone(stack: Stack) -> None:
+def test_the_secrets_are_random_created_once_and_readable_only_by_the_owner(stack: Stack) -> None:
     file = stack.folder / ".env"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     made = file.read_text()
@@ -109,7 +109,7 @@ def test_the_secrets_are_made_once_at_random_and_for_the_owner_alone(stack: Stac
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_service_runs_with_as_few_rights_as_it_can_do_with(stack: Stack, service: str) -> None:
+def test_each_service_runs_with_minimal_privileges(stack: Stack, service: str) -> None:
     found = stack.containers()[service]
     config, host = found["Config"], found["HostConfig"]
     image, _, tag = config["Image"].partition(":")
@@ -131,7 +131,7 @@ def test_each_service_runs_with_as_few_rights_as_it_can_do_with(stack: Stack, se
     assert kept == ({f"{stack.project}_{VOLUMES[service]}"} if service in VOLUMES else set())
 
 
-def test_no_image_holds_a_secret(stack: Stack) -> None:
+def test_no_image_contains_a_secret(stack: Stack) -> None:
     secrets = [text for name, text in stack.settings().items() if name.startswith("STACK_")]
     for found in stack.containers().values():
         image = stack.docker("image", "inspect", found["Image"])
@@ -139,7 +139,7 @@ def test_no_image_holds_a_secret(stack: Stack) -> None:
         assert not [secret for secret in secrets if secret in image + layers]
 
 
-def test_the_pipeline_in_the_stack_fills_the_bucket_and_the_page_follows(
+def test_the_pipeline_in_the_stack_fills_the_bucket_and_the_report_follows(
     stack: Stack, real_rows: list[Row]
 ) -> None:
     said = stack.made("start_pipeline")
@@ -195,7 +195,7 @@ def report_of(stack: Stack) -> str | None:
     return manifest(stack, REPORT, reports[-1]).made_from["gold_brewery_counts"]
 
 
-def test_the_ui_of_the_stack_materializes_all_and_shows_what_came_of_it(stack: Stack) -> None:
+def test_the_ui_of_the_stack_materializes_all_assets_and_shows_the_results(stack: Stack) -> None:
     with chromium() as browser:
         ui = DagsterUi(browser, stack.address)
         assert ui.lineage().keys() == KINDS.keys()
@@ -208,7 +208,7 @@ def test_the_ui_of_the_stack_materializes_all_and_shows_what_came_of_it(stack: S
         assert not ui.errors
 
 
-def test_the_page_and_the_data_docs_are_made_in_the_stack_too(stack: Stack) -> None:
+def test_the_report_and_the_data_docs_are_built_in_the_stack(stack: Stack) -> None:
     if not published(stack.objects(), GOLD.name):
         stack.made("run_pipeline", *FEW_ROWS)
     before = published(stack.objects(), REPORT)
@@ -218,21 +218,21 @@ def test_the_page_and_the_data_docs_are_made_in_the_stack_too(stack: Stack) -> N
     assert f"{LAKE}/data_docs/silver_breweries/index.html" in stack.objects()
 
 
-def test_a_setting_that_is_refused_stops_the_start_before_any_work(stack: Stack) -> None:
+def test_an_invalid_setting_stops_the_start_before_any_work(stack: Stack) -> None:
     code, said = stack.make("start_environment", "PIPELINE_CRON=often")
     assert code != 0
     assert "PIPELINE_CRON=often: allowed is a cron expression, such as 0 6 * * *\n" in said
     assert {one["State"]["Health"]["Status"] for one in stack.containers().values()} == {"healthy"}
 
 
-def test_alerts_are_tried_from_where_they_are_sent(stack: Stack) -> None:
+def test_alert_test_runs_in_the_stack(stack: Stack) -> None:
     code, said = stack.make("alert_test", "ALERT_URLS=json://s3:8333/")
     assert "In the stack:" in said
     assert code != 0
     assert re.search(r"1\. json://\S+: did not arrive: .*40[0-9]", said), said
 
 
-def test_a_source_that_fails_ends_the_command_with_an_error_that_says_why(stack: Stack) -> None:
+def test_a_failing_source_ends_the_command_with_an_error_that_names_the_cause(stack: Stack) -> None:
     before = of_published(stack)
     code, said = stack.make("run_pipeline", f"BREWERY_API_URL={NOBODY}")
     assert code != 0
@@ -241,7 +241,7 @@ def test_a_source_that_fails_ends_the_command_with_an_error_that_says_why(stack:
     assert of_published(stack) == before
 
 
-def test_what_is_lost_is_limited_for_one_run_by_whoever_types_it(stack: Stack) -> None:
+def test_make_run_pipeline_can_accept_failed_checks_for_one_run(stack: Stack) -> None:
     bronze = published(stack.objects(), "bronze_breweries")
     if not bronze or manifest(stack, "bronze_breweries", bronze[-1]).rows < 11_822:
         stack.made("run_pipeline")
@@ -283,13 +283,13 @@ def run_while_dying(stack: Stack, services: Sequence[str]) -> tuple[int, str]:
     return code, said
 
 
-def test_every_service_dies_in_one_of_these_runs() -> None:
+def test_every_service_is_killed_in_one_of_these_runs() -> None:
     assert {name for taker, others in DEATHS for name in (taker, *others)} == {*SERVICES}
     assert {taker for taker, _ in DEATHS} == FAILS_WITH.keys()
 
 
 @pytest.mark.parametrize(("taker", "others"), DEATHS, ids=[taker for taker, _ in DEATHS])
-def test_a_run_outlives_the_death_of_a_service_or_fails_clearly_and_the_next_one_succeeds(
+def test_a_run_survives_a_killed_service_or_fails_clearly_and_the_next_run_succeeds(
     stack: Stack, taker: str, others: Sequence[str]
 ) -> None:
     lake, runs = of_published(stack), stack.runs()
@@ -305,7 +305,7 @@ def test_a_run_outlives_the_death_of_a_service_or_fails_clearly_and_the_next_one
     assert not {"STARTED", "STARTING", "QUEUED"} & {*stack.runs().values()}
 
 
-def test_more_workers_are_added_and_taken_away(stack: Stack) -> None:
+def test_workers_can_be_added_and_removed(stack: Stack) -> None:
     stack.made("start_environment", "STACK_SPARK_WORKERS=2")
     try:
         stack.wait_for(lambda: stack.logs("spark-master").count("Registering worker") >= 2)
@@ -314,7 +314,7 @@ def test_more_workers_are_added_and_taken_away(stack: Stack) -> None:
         stack.made("start_environment")
 
 
-def test_what_was_made_is_there_again_after_a_stop_and_a_start(stack: Stack) -> None:
+def test_the_lake_and_the_runs_survive_a_stop_and_a_start(stack: Stack) -> None:
     lake, runs = of_published(stack), stack.runs()
     volumes = stack.volumes()
     said = stack.made("stop_environment")

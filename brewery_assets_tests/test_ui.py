@@ -78,7 +78,7 @@ def ui(browser: Browser, address: str) -> Iterator[DagsterUi]:
     assert not ui.errors
 
 
-def test_materialize_all_makes_what_the_lineage_shows_and_its_pages_say_rows_and_checks(
+def test_materialize_all_makes_the_assets_of_the_lineage_and_their_pages_show_the_results(
     ui: DagsterUi, pipeline: Pipeline
 ) -> None:
     lineage = ui.lineage()
@@ -116,7 +116,7 @@ def test_the_pictures_of_the_documentation_can_be_made(
     assert 10_000 < file.stat().st_size < 500_000
 
 
-def test_a_failing_source_is_a_failed_run_whose_error_can_be_read(
+def test_a_failing_source_makes_a_failed_run_with_a_readable_error(
     ui: DagsterUi, pipeline: Pipeline
 ) -> None:
     before = pipeline.lake.newest("bronze_breweries")
@@ -132,7 +132,9 @@ def test_a_failing_source_is_a_failed_run_whose_error_can_be_read(
     assert pipeline.lake.newest("bronze_breweries") == before
 
 
-def test_the_schedule_and_the_sensors_are_listed_and_can_be_switched(ui: DagsterUi) -> None:
+def test_the_schedule_and_the_sensors_are_listed_and_can_be_turned_on_and_off(
+    ui: DagsterUi,
+) -> None:
     assert ui.automations() == dict.fromkeys(AUTOMATIONS, False)
     for on in (True, False):
         for name in AUTOMATIONS:
@@ -140,7 +142,7 @@ def test_the_schedule_and_the_sensors_are_listed_and_can_be_switched(ui: Dagster
         assert ui.automations() == dict.fromkeys(AUTOMATIONS, on)
 
 
-def test_gold_made_from_its_page_makes_the_sensor_publish_the_report(
+def test_materializing_gold_on_its_page_triggers_the_report(
     ui: DagsterUi, pipeline: Pipeline
 ) -> None:
     if pipeline.lake.newest(SILVER.name) is None:

@@ -85,7 +85,7 @@ def checkout_of(pipeline: Pipeline, folder: Path) -> Checkout:
 
 
 @DAEMON
-def test_a_run_that_was_killed_does_not_block_the_next_one_whose_end_is_the_exit_code(
+def test_a_killed_run_does_not_block_the_next_run_and_the_exit_code_shows_its_failure(
     services: Services,
 ) -> None:
     pipeline, checkout = services
@@ -109,7 +109,7 @@ def test_a_run_that_was_killed_does_not_block_the_next_one_whose_end_is_the_exit
 
 
 @DAEMON
-def test_whoever_starts_the_pipeline_may_set_its_limits_for_this_run(services: Services) -> None:
+def test_the_environment_of_the_command_sets_the_limits_of_its_run(services: Services) -> None:
     pipeline, checkout = services
     del pipeline.api.rows[5:]
     checkout.environment["ROWS_LOST_PERCENT"] = "100"
@@ -125,7 +125,7 @@ def test_whoever_starts_the_pipeline_may_set_its_limits_for_this_run(services: S
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_the_cause_of_a_failure_is_told(pipeline: Pipeline, verbose: bool) -> None:
+def test_the_cause_of_a_failure_is_shown(pipeline: Pipeline, verbose: bool) -> None:
     pipeline.api.faults = Faults(always_status=403)
     run = pipeline.run(fails=True)
     out, err = io.StringIO(), io.StringIO()
@@ -146,7 +146,7 @@ def test_a_run_counts_as_lost_after_half_an_hour() -> None:
 
 
 @COMMAND
-def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
+def test_a_queued_run_says_why_it_waits_and_continues_without_the_terminal(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     checkout = checkout_of(pipeline, tmp_path / "checkout")
@@ -159,7 +159,7 @@ def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
 
 
 @COMMAND
-def test_what_cannot_be_started_is_told(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_started_is_explained(pipeline: Pipeline, tmp_path: Path) -> None:
     checkout = checkout_of(pipeline, tmp_path / "checkout")
     (checkout.folder / "workspace.yaml").unlink()
     code, said = checkout.run(*checkout.brewery("run"))
