@@ -1,4 +1,4 @@
-"""`brewery run` and its kin as a person sees them: on a terminal, in a pipe, and when it fails."""
+"""`brewery run` and other commands as a user sees them: in a terminal, in a pipe, on failure."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ from demo.s3 import free_port
 pytestmark = pytest.mark.slow("each command is a whole run in a separate process")
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-OURS = "warning: Other accounts can log in to this machine."  # on a machine where they can
+OURS = "warning: Other accounts can log in to this machine."  # printed on such a machine
 PATIENCE = 120.0
 
 
@@ -39,14 +39,14 @@ def checkout(pipeline: Pipeline, tmp_path: Path) -> Checkout:
 
 
 def run(checkout: Checkout, *arguments: str) -> tuple[int, str]:
-    """The command's exit code and what it said, but for the warning about this machine."""
+    """The command's exit code and output, without the warning about this machine."""
     code, said = checkout.run(*checkout.brewery(*arguments))
     lines = said.splitlines(keepends=True)
     return code, "".join(line for line in lines if not line.startswith(OURS))
 
 
 def on_a_terminal(checkout: Checkout, *arguments: str, ctrl_c_after: str = "") -> tuple[int, str]:
-    """The same on a pseudo-terminal, where Ctrl-C is typed once it has said that."""
+    """The same in a pseudo-terminal; Ctrl-C is typed after `ctrl_c_after` appears."""
     process, terminal = pty.fork()
     if not process:
         os.chdir(checkout.folder)
@@ -58,7 +58,7 @@ def on_a_terminal(checkout: Checkout, *arguments: str, ctrl_c_after: str = "") -
             continue
         try:
             heard = os.read(terminal, 65_536)
-        except OSError:  # the end, as Linux says it
+        except OSError:  # on Linux, the end of the output
             break
         said += heard.decode(errors="replace")
         if not typed and ctrl_c_after in said:
@@ -98,7 +98,7 @@ def test_in_a_terminal_a_progress_bar_shows_the_pages_and_then_disappears(
     assert code == 0, said
     assert "━" in said
     assert "page 10 of 12: 2,000 breweries" in said
-    assert "\x1b[?25h" in said  # the cursor is there again
+    assert "\x1b[?25h" in said  # the cursor is visible again
     lines = ESCAPES.sub("", said.rpartition("\x1b[2K")[2]).split("\r\n")
     assert any(line.startswith("Published as snapshot ") for line in lines)
     assert not any("━" in line for line in lines)
@@ -145,8 +145,8 @@ def test_a_failed_blocking_check_is_explained_with_numbers_and_the_command_that_
 
 
 def only_run(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun:
-    """The run that Dagster's storage there has."""
-    monkeypatch.chdir(checkout.folder)  # to which the paths in dagster.yaml are relative
+    """The only run in the checkout's Dagster storage."""
+    monkeypatch.chdir(checkout.folder)  # the paths in dagster.yaml are relative to it
     with dg.DagsterInstance.from_config(".") as instance:
         (run,) = instance.get_runs()
     return run
@@ -219,7 +219,7 @@ STATUS = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { statu
 
 
 def asked(address: str, query: str, run_id: str) -> dict[str, Any]:
-    """What the UI's server answers."""
+    """The answer of the UI's server to a GraphQL query about a run."""
     body = {"query": query, "variables": {"run": run_id}}
     answer = requests.post(f"{address}/graphql", json=body, timeout=60).json()
     (found,) = answer["data"].values()

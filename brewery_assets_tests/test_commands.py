@@ -1,4 +1,4 @@
-"""Every way of running the pipeline that the documentation names, typed as a person would."""
+"""Every documented way to run the pipeline, typed as a user types it."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from brewery_assets_tests.scenario import GOOD
 from demo.s3 import free_port
 
 pytestmark = pytest.mark.slow("each command is a whole run in a separate process")
-IN_DEMO = pytest.mark.xdist_group("demo")  # whose folder is made once
+IN_DEMO = pytest.mark.xdist_group("demo")  # one process, so that the demo runs once
 
 MODULE = ("-m", "brewery_assets.definitions")
 
@@ -81,7 +81,7 @@ def test_a_failed_run_exits_with_an_error_that_names_the_cause_without_the_token
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory, published_lake: Path) -> tuple[Checkout, str]:
-    """A checkout whose lake had a snapshot when the demo ran, and what the demo said.
+    """A checkout whose lake had a snapshot before the demo ran, and the output of the demo.
 
     Port 8000 is taken, and a .env points elsewhere.
     """
@@ -92,7 +92,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, published_lake: Path) -> tupl
     )
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # taken by somebody else: as good
+        with contextlib.suppress(OSError):  # already taken by another process
             taken.bind(("127.0.0.1", 8000))
             taken.listen()
         code, said = checkout.run(sys.executable, "-m", "demo.run")
@@ -156,7 +156,7 @@ def test_each_line_of_the_readme_for_a_tool_reads_every_row(demo: tuple[Checkout
 
 
 def shown_by(example: str, folder: Path) -> str:
-    """What an example prints in a folder."""
+    """The output of an example that runs in a folder."""
     command = [sys.executable, "-c", example]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
@@ -170,7 +170,7 @@ def test_the_example_of_two_layers_reads_matching_snapshots(
     assert re.search(belgium, shown_by(code, tmp_path))
     pipeline.api.rows[:] = GOOD[:2]
     pipeline.run("bronze_breweries", "silver_breweries", "rejected_breweries")
-    assert re.search(belgium, shown_by(code, tmp_path))  # the silver that gold counts, as before
+    assert re.search(belgium, shown_by(code, tmp_path))  # still the silver that gold was made from
     pipeline.run()
     assert "Belgium" not in shown_by(code, tmp_path)
 

@@ -1,4 +1,4 @@
-"""The pages for people: each link leads somewhere, and the README stays short."""
+"""The pages of the documentation: each link has a target, and the README is short."""
 
 import re
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def prose(page: Path) -> str:
-    """A page without its blocks of code."""
+    """A page without its code blocks."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def anchors(page: Path) -> Iterator[str]:
-    """The headings of a page as GitHub names them in links."""
+    """The anchors that GitHub makes from the headings of a page."""
     for heading in re.findall(r"^#+ (.*)$", prose(page), flags=re.MULTILINE):
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 

@@ -1,4 +1,4 @@
-"""Installing: which Python is taken, and what is said where something is missing."""
+"""Installation: which Python is used, and the message if something is missing."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs a script of the project's where no programs are but these, as scripts."""
+    """Runs one of the project's scripts with a PATH of these programs, themselves scripts."""
 
     def run(*command: str, **programs: str) -> tuple[int, str, str]:
         programs = {name.replace("_", "."): script for name, script in programs.items()}

@@ -1,4 +1,4 @@
-"""The pipeline as a whole: from an API on loopback to counts that an independent reader finds."""
+"""The whole pipeline: from an API on loopback to counts that an independent reader confirms."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Text from the source in files and pages for people: shown as it reads, and never run."""
+"""Text from the source in files and pages: shown literally, and never executed."""
 
 import csv
 import html

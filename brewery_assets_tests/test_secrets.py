@@ -40,7 +40,7 @@ def with_secrets(url: str) -> str:
 
 
 def found_in(text: str | bytes) -> list[str]:
-    """The secrets that a text holds; JSON escapes a slash or not, and keeps the rest."""
+    """The secrets that a text contains. JSON escapes none of their characters but a slash."""
     content = text.encode() if isinstance(text, str) else text
     return [secret for secret in SECRETS if secret.encode() in content]
 
@@ -87,7 +87,7 @@ def test_every_url_in_a_text_is_redacted() -> None:
                 f"ftp://joe:{PASSWORD}@h/v1",
                 f"http:/joe:{PASSWORD}@h/v1",
                 f"joe:{PASSWORD}@h/v1",
-                f"http://joe:{PASSWORD}@h/v1",  # its / ends the host
+                f"http://joe:{PASSWORD}@h/v1",  # the / in the password ends the host
                 f"http://h:port/v1?api_key={KEY}",
             )
         ),
@@ -132,7 +132,7 @@ def test_a_user_name_without_a_password_counts_as_a_secret() -> None:
 
 
 def error_of(url: str) -> str:
-    """All that Dagster would store of the error of a read."""
+    """All that Dagster would store about the error of a read."""
     with pytest.raises(SourceError) as refused:
         read(url)
     return "".join(traceback.format_exception(refused.value))
@@ -189,7 +189,7 @@ def hook() -> Iterator[WebHook]:
 
 @pytest.fixture
 def spark_remote() -> Iterator[str]:
-    """A Spark Connect server that takes any token."""
+    """A Spark Connect server that accepts any token."""
     server = SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
     _, port = server.listening_address
@@ -201,7 +201,7 @@ def spark_remote() -> Iterator[str]:
 def settings(
     api: DemoApi, hook: WebHook, spark_remote: str, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """Settings in force with a secret in each URL that may have one."""
+    """Settings of the environment, with a secret in each URL that can contain one."""
     for name, value in {
         "BREWERY_API_URL": with_secrets(api.url),
         "SPARK_REMOTE": spark_remote,

@@ -1,4 +1,4 @@
-"""Settings are refused before any work, in one sentence that says what to do."""
+"""Invalid settings are refused before any work, in one sentence that says what is allowed."""
 
 import pytest
 

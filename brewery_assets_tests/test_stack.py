@@ -1,6 +1,6 @@
-"""`make build` to `make stop_environment` on real containers, and what they survive.
+"""The stack, from `make build` to `make stop_environment`, on real containers that are killed.
 
-`make run_test_stack` runs these, and needs a container engine.
+`make run_test_stack` runs these tests. They need a container engine.
 """
 
 import re
@@ -27,8 +27,8 @@ from demo.data import Row
 pytestmark = pytest.mark.stack
 
 LAKE = "breweries"
-BEFORE_SILVER = "bronze_breweries "  # the line of the layer before
-# What a run that a service took along ends with; no other service takes one along.
+BEFORE_SILVER = "bronze_breweries "  # the line of the previous layer
+# The error of a run that a killed service made fail. Other services cannot make it fail.
 FAILS_WITH = {
     "s3": r"s3://lake/breweries/\S+ could not be|http://s3:8333",
     "postgres": r'connection to server at "postgres"',
@@ -53,7 +53,7 @@ FEW_ROWS = (f"BREWERY_API_URL={FEW}", f"ACCEPT_CHECKS={','.join(ACCEPTED)}")
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack, built and up."""
+    """The stack, built and started."""
     require_engine()
     stack = Stack(tmp_path_factory.mktemp("stack") / "checkout")
     try:
@@ -81,7 +81,7 @@ def manifest(stack: Stack, layer: str, snapshot: str) -> Manifest:
 
 
 def of_published(stack: Stack) -> dict[str, int]:
-    """Every object of every published snapshot, with its size, each as its manifest says."""
+    """All objects of published snapshots with their sizes, which must match the manifests."""
     objects = stack.objects()
     found: dict[str, int] = {}
     for layer in (*LAYERS, REPORT):
@@ -177,7 +177,7 @@ def test_the_pipeline_in_the_stack_fills_the_bucket_and_the_report_follows(
 
 
 def counts(stack: Stack, snapshot: str) -> Counter[str]:
-    """How many breweries of each type a published gold counts."""
+    """The number of breweries of each type in a published gold snapshot."""
     found: Counter[str] = Counter()
     for file in manifest(stack, GOLD.name, snapshot).files:
         key = f"{LAKE}/{GOLD.name}/{snapshot}/{file.path}"
@@ -188,7 +188,7 @@ def counts(stack: Stack, snapshot: str) -> Counter[str]:
 
 
 def report_of(stack: Stack) -> str | None:
-    """The gold that the newest report was made from."""
+    """The gold snapshot that the newest report was made from."""
     reports = published(stack.objects(), REPORT)
     if not reports:
         return None
@@ -258,8 +258,8 @@ def test_make_run_pipeline_can_accept_failed_checks_for_one_run(stack: Stack) ->
     assert few.check("row_count_is_plausible")["accepted_by"] in FEW_ROWS[1] + ACCEPTED[0]
 
 
-# Each service that takes a run along, and those that die in the middle of the run after it.
-DEATHS = [
+# Each service that can make a run fail, and the services to kill during the next run.
+KILLED = [
     ("s3", ("daemon", "webserver")),
     ("postgres", ("spark-master",)),
     ("spark", ("spark-worker",)),
@@ -267,8 +267,8 @@ DEATHS = [
 ]
 
 
-def run_while_dying(stack: Stack, services: Sequence[str]) -> tuple[int, str]:
-    """The exit code of a run and what it said; these services are killed while it makes silver."""
+def run_and_kill(stack: Stack, services: Sequence[str]) -> tuple[int, str]:
+    """Runs the pipeline, kills the services while it makes silver; its exit code and output."""
     process = stack.start("make", "--no-print-directory", "run_pipeline", *FEW_ROWS)
     heard = stack.until(process, BEFORE_SILVER)
     restarts = {name: stack.containers()[name]["RestartCount"] for name in services}
@@ -284,21 +284,21 @@ def run_while_dying(stack: Stack, services: Sequence[str]) -> tuple[int, str]:
 
 
 def test_every_service_is_killed_in_one_of_these_runs() -> None:
-    assert {name for taker, others in DEATHS for name in (taker, *others)} == {*SERVICES}
-    assert {taker for taker, _ in DEATHS} == FAILS_WITH.keys()
+    assert {name for service, others in KILLED for name in (service, *others)} == {*SERVICES}
+    assert {service for service, _ in KILLED} == FAILS_WITH.keys()
 
 
-@pytest.mark.parametrize(("taker", "others"), DEATHS, ids=[taker for taker, _ in DEATHS])
+@pytest.mark.parametrize(("service", "others"), KILLED, ids=[service for service, _ in KILLED])
 def test_a_run_survives_a_killed_service_or_fails_clearly_and_the_next_run_succeeds(
-    stack: Stack, taker: str, others: Sequence[str]
+    stack: Stack, service: str, others: Sequence[str]
 ) -> None:
     lake, runs = of_published(stack), stack.runs()
-    code, said = run_while_dying(stack, [taker])
+    code, said = run_and_kill(stack, [service])
     if code:
         last = said.rpartition("; trying again")[2]
-        assert re.search(FAILS_WITH[taker], last), said
+        assert re.search(FAILS_WITH[service], last), said
 
-    code, said = run_while_dying(stack, others)
+    code, said = run_and_kill(stack, others)
     assert code == 0, said
     assert lake.items() <= of_published(stack).items()
     assert runs.items() <= stack.runs().items()

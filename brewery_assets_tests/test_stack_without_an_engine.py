@@ -1,4 +1,4 @@
-"""What the stack's commands say where something is missing; none of it needs a container."""
+"""The messages of the stack's commands if something is missing; no test needs a container."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def stack(tmp_path: Path) -> Stack:
 
 @pytest.fixture
 def programs(stack: Stack, tmp_path: Path) -> Programs:
-    """Leaves no programs but these, as scripts, and the common ones."""
+    """Reduces PATH to the common programs and these, which are scripts."""
 
     def leave(**scripts: str) -> None:
         scripts = {name.replace("_", "-"): script for name, script in scripts.items()}

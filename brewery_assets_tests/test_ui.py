@@ -1,4 +1,4 @@
-"""The UI that `make dev` starts, used in a browser as a person would."""
+"""The UI that `make dev` starts, used in a browser as by a user."""
 
 import os
 import time
@@ -45,13 +45,13 @@ KINDS = {
 }
 CHECKS = {name: dict.fromkeys(rules, "Succeeded") for name, rules in RULES.items()}
 CHECKS[SILVER.name] |= {"coordinates_are_plausible": "Failed"}
-SHARPNESS = 1.5 if "PICTURES" in os.environ else 1  # `make pictures` sets it; a pixel costs time
+SHARPNESS = 1.5 if "PICTURES" in os.environ else 1  # `make pictures` sets it; more pixels cost time
 AUTOMATIONS = {"schedules/daily_pipeline", "sensors/gold_updated", "sensors/alerts"}
 
 
 @pytest.fixture(scope="module")
 def pipeline(real_rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """What the UI runs: all real rows and a lake, here to look at."""
+    """The pipeline that the UI runs, over all real rows; tests read its lake."""
     lake = tmp_path_factory.mktemp("ui") / "lake"
     with (
         DemoApi(real_rows, requests_per_minute=None) as api,
@@ -71,7 +71,7 @@ def address(
 
 @pytest.fixture
 def ui(browser: Browser, address: str) -> Iterator[DagsterUi]:
-    """A new window; in the end no page may have met an error of its own."""
+    """A new window; at the end, its pages must not have had uncaught errors."""
     ui = DagsterUi(browser, address, sharpness=SHARPNESS)
     yield ui
     ui.close()
@@ -98,7 +98,7 @@ def test_materialize_all_makes_the_assets_of_the_lineage_and_their_pages_show_th
         assert f"{passed} / {len(checks)} Passed" in lineage[asset]
 
     assert {asset: pipeline.newest(asset).rows for asset in ROWS} == ROWS
-    for asset in (GOLD.name, SILVER.name):  # a page is expensive
+    for asset in (GOLD.name, SILVER.name):  # each page is slow
         assert ui.checks(asset) == CHECKS[asset]
         assert ui.row_count(asset) == ROWS[asset]
 

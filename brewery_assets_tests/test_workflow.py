@@ -1,4 +1,4 @@
-"""What GitHub reads: it accepts the syntax, and the workflow runs the documented commands."""
+"""GitHub's files: their syntax is valid, and the workflow runs the documented commands."""
 
 import re
 import subprocess

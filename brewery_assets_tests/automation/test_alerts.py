@@ -1,4 +1,4 @@
-"""Alerts, as they arrive at a real mail server and at a real web hook."""
+"""Alerts as they arrive at a real mail server and at a real webhook."""
 
 import json
 import os
@@ -26,8 +26,12 @@ from brewery_assets_tests.mail import SECRET, TOKEN, MailServer, WebHook
 from brewery_assets_tests.scenario import MASSACHUSETTS, OREGON, UNKNOWN_FIELDS
 from demo.faults import Faults
 
-CLEAN = [OREGON, MASSACHUSETTS]  # no check of theirs warns
-SOME = ("bronze_breweries", "silver_breweries", "rejected_breweries")  # where all is no matter
+CLEAN = [OREGON, MASSACHUSETTS]  # no check warns about them
+SOME = (
+    "bronze_breweries",
+    "silver_breweries",
+    "rejected_breweries",
+)  # for tests that do not need all assets
 UI = "https://dagster.example.org"
 
 
@@ -47,7 +51,7 @@ def hook() -> Iterator[WebHook]:
 
 
 class Ticks:
-    """The sensor's ticks, each from where the last one left off."""
+    """The sensor's ticks; each continues from the cursor of the previous one."""
 
     def __init__(self, pipeline: Pipeline, *urls: str) -> None:
         self.pipeline = pipeline
@@ -181,7 +185,7 @@ def test_a_recovery_is_reported_once(pipeline: Pipeline, mail: MailServer) -> No
     failed = pipeline.run(*SOME, fails=True)
     pipeline.run(*SOME, fails=True)
     pipeline.api.faults = Faults()
-    pipeline.run("bronze_breweries")  # a part of it is not a recovery
+    pipeline.run("bronze_breweries")  # the success of a part is not a recovery
     pipeline.run(*SOME)
     pipeline.run(*SOME)
     ticks.tick()
@@ -247,7 +251,7 @@ def test_a_run_older_than_the_window_is_forgotten(pipeline: Pipeline, mail: Mail
 def test_an_address_that_hangs_does_not_delay_the_others(
     pipeline: Pipeline, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes a connection, and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # accepts a connection, but never answers
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         hanging = f"mailto://{address}?from=a@example.org&to=b@example.org&cto=0.3"
         ticks = Ticks(pipeline, hanging, hook.url)
@@ -268,7 +272,7 @@ def test_alerts_of_runs_are_sent_while_the_lake_cannot_be_read(
     pipeline.api.faults = Faults(always_status=403)
     pipeline.run(fails=True)
     for manifest in Path(pipeline.uri).glob("gold_brewery_counts/*/_manifest.json"):
-        manifest.write_text("what a broken disk leaves")
+        manifest.write_text("not a manifest")
     assert tick() == "sent 1"
     assert hook.posts[0]["title"].endswith("failed in bronze_breweries")
 
@@ -302,7 +306,7 @@ AlertTest = Callable[[str], tuple[int, str]]
 
 @pytest.fixture
 def alert_test(monkeypatch: pytest.MonkeyPatch) -> AlertTest:
-    """What `make alert_test` runs, under these addresses: its exit code, and what it said."""
+    """Runs the command of `make alert_test` with these addresses; its exit code and output."""
 
     def alert_test(urls: str) -> tuple[int, str]:
         monkeypatch.setenv("ALERT_URLS", urls)
@@ -358,7 +362,7 @@ def test_alert_test_reports_a_missing_or_invalid_address(alert_test: AlertTest) 
 
 
 class Sensor:
-    """The sensor as Dagster ticks it, under the environment's settings."""
+    """The sensor as Dagster calls it, with the settings of the environment."""
 
     def __init__(self, pipeline: Pipeline, hook: WebHook, patch: pytest.MonkeyPatch) -> None:
         patch.setenv("ALERT_URLS", hook.url)

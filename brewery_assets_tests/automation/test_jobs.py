@@ -49,8 +49,8 @@ def test_the_time_of_the_schedule_is_a_setting() -> None:
     assert schedule.execution_timezone == "Asia/Seoul"
 
 
-def look(pipeline: Pipeline, instance: dg.DagsterInstance | None = None) -> str | None:
-    """The key of the run that the sensor asks for; None when it asks for none."""
+def requested_run_key(pipeline: Pipeline, instance: dg.DagsterInstance | None = None) -> str | None:
+    """The key of the run that the sensor requests; None if it requests no run."""
     with dg.build_sensor_context(
         instance=instance or pipeline.instance, resources={"lake": pipeline.lake}
     ) as context:
@@ -62,17 +62,17 @@ def look(pipeline: Pipeline, instance: dg.DagsterInstance | None = None) -> str 
 
 
 def test_the_report_of_the_newest_gold_is_requested_once(pipeline: Pipeline) -> None:
-    assert look(pipeline) is None  # there is none yet
+    assert requested_run_key(pipeline) is None  # there is no gold yet
     pipeline.api.rows[:] = [OREGON]
-    for _ in range(3):  # between two looks, or while the daemon was down
+    for _ in range(3):  # between two ticks, or while the daemon was down
         pipeline.run()
     newest = pipeline.newest(GOLD).snapshot
-    assert look(pipeline) == newest
-    assert look(pipeline) == newest  # Dagster itself starts one run for a key
+    assert requested_run_key(pipeline) == newest
+    assert requested_run_key(pipeline) == newest  # Dagster itself starts one run for a key
     pipeline.run(REPORT)
-    assert look(pipeline) is None
-    pipeline.run("gold_brewery_counts")  # alone, from the silver that is there
-    assert look(pipeline) == pipeline.newest(GOLD).snapshot != newest
+    assert requested_run_key(pipeline) is None
+    pipeline.run("gold_brewery_counts")  # only gold, from the existing silver
+    assert requested_run_key(pipeline) == pipeline.newest(GOLD).snapshot != newest
 
 
 def test_no_report_is_requested_for_a_refused_gold(pipeline: Pipeline) -> None:
@@ -82,13 +82,13 @@ def test_no_report_is_requested_for_a_refused_gold(pipeline: Pipeline) -> None:
     pipeline.rows_lost_percent = 10
     pipeline.api.rows[:] = [OREGON]
     pipeline.run(fails=True)
-    assert look(pipeline) is None
+    assert requested_run_key(pipeline) is None
 
 
 @pytest.mark.usefixtures("published")
 def test_a_report_is_requested_for_gold_of_another_instance(pipeline: Pipeline) -> None:
     with dg.DagsterInstance.ephemeral() as other:
-        assert look(pipeline, other) == pipeline.newest(GOLD).snapshot
+        assert requested_run_key(pipeline, other) == pipeline.newest(GOLD).snapshot
 
 
 @pytest.mark.usefixtures("published")
@@ -97,7 +97,7 @@ def test_no_report_is_requested_before_the_run_that_made_gold_ends(pipeline: Pip
     started = dg.DagsterRun(job_name=JOB, run_id=run_id, status=dg.DagsterRunStatus.STARTED)
     with dg.DagsterInstance.ephemeral() as other:
         other.add_run(started)
-        assert look(pipeline, other) is None
+        assert requested_run_key(pipeline, other) is None
 
 
 def operate(checkout: Checkout, verb: str) -> str:

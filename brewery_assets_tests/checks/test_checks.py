@@ -1,4 +1,4 @@
-"""The audits: what they find, and that nothing is published past them."""
+"""The checks: what they find, and that nothing is published if a blocking one fails."""
 
 import hashlib
 import json
@@ -195,7 +195,7 @@ def test_places_that_are_new_or_gone_are_named_with_their_counts() -> None:
     outcome = known(places, {("italy", "bolzano"), ("italy", "rome")})
     assert not outcome.passed
     assert outcome.numbers["new"] == {"italy/bolzanno": 1}
-    # An alias's state is known, but is not gone if it was never there.
+    # The state of an alias counts as known, but not as gone if it was absent before.
     assert known({("italy", "rome"): 1, ("south_korea", "daegu"): 1}, {("italy", "rome")}).passed
     assert outcome.numbers["gone"] == ["italy/rome"]
 
@@ -310,7 +310,7 @@ def test_the_dirty_rows_cause_warnings_with_numbers_and_are_published(pipeline: 
 def test_the_real_data_passes_except_for_five_breweries_far_from_their_country(
     pipeline: Pipeline, real_rows: list[Row], real_lake: Path
 ) -> None:
-    shutil.copytree(real_lake, pipeline.uri)  # a snapshot to be compared with
+    shutil.copytree(real_lake, pipeline.uri)  # the snapshot to compare with
     pipeline.api.rows[:] = real_rows
     run = pipeline.run()
     failed = {name for name, check in results_of(run).items() if not check.passed}
@@ -334,7 +334,7 @@ def test_one_far_brewery_is_found_in_each_of_many_countries(pipeline: Pipeline) 
         name = f"Country {country}"
         return {**OREGON, "id": f"{country:02}-{number:02}", "country": name, **degrees}
 
-    pipeline.api.rows[:] = [  # all at one place: their deviation is none, but for rounding
+    pipeline.api.rows[:] = [  # all at one place: the deviation is zero, except for rounding
         *(brewery(c, n, longitude=c + 0.1, latitude=0.3) for c in range(70) for n in range(27)),
         *(brewery(c, 99, longitude=c + 0.1, latitude=0.3 + c / 10) for c in range(70)),
         brewery(70, 0, longitude=0.0, latitude=0.0),
@@ -424,14 +424,14 @@ def test_columns_written_differently_by_an_older_version_do_not_fail_the_run(
         del manifest["columns"]["phone"]
         manifest["columns"]["longitude"] = "string"
 
-    tampered(pipeline, "silver_breweries", older)
+    tamper_with(pipeline, "silver_breweries", older)
     assert pipeline.run().success
 
 
-def tampered(
+def tamper_with(
     pipeline: Pipeline, layer: str, change: Callable[[Path, dict[str, Any]], None]
 ) -> None:
-    """A hand lays itself on the newest published snapshot, its manifest included."""
+    """Changes the newest published snapshot and its manifest."""
     folder = Path(pipeline.uri) / pipeline.newest(layer).folder
     manifest = json.loads((folder / "_manifest.json").read_text())
     change(folder, manifest)
@@ -469,7 +469,7 @@ def test_a_failed_blocking_check_leaves_the_draft_and_keeps_the_old_gold(
 ) -> None:
     before = {name: pipeline.newest(name) for name in ("silver_breweries", "gold_brewery_counts")}
     gold = pipeline.rows("gold_brewery_counts")
-    tampered(pipeline, layer, change)
+    tamper_with(pipeline, layer, change)
     rest = {"silver_breweries", "rejected_breweries", "gold_brewery_counts"}
     if layer == "silver_breweries":
         rest = {"gold_brewery_counts"}
@@ -491,7 +491,7 @@ def test_a_failed_blocking_check_leaves_the_draft_and_keeps_the_old_gold(
 
 @pytest.mark.usefixtures("published")
 def test_duplicate_ids_are_named(pipeline: Pipeline) -> None:
-    tampered(pipeline, "bronze_breweries", double_a_line)
+    tamper_with(pipeline, "bronze_breweries", double_a_line)
     found = results_of(pipeline.run("silver_breweries", "rejected_breweries", fails=True))
     assert found["silver_breweries.ids_are_unique"].metadata["examples"].value == [OREGON["id"]]
 
@@ -530,7 +530,7 @@ def test_a_sensor_of_another_code_location_sees_only_published_gold(
     first = pipeline.run()
     assert heard() == [first.run_id]
     refined = ("silver_breweries", "rejected_breweries")
-    tampered(pipeline, "silver_breweries", one_row_more)
+    tamper_with(pipeline, "silver_breweries", one_row_more)
     refused = pipeline.run("gold_brewery_counts", fails=True)
     assert not results_of(refused)["gold_brewery_counts.counts_add_up"].passed
     assert heard() == []

@@ -1,4 +1,4 @@
-"""The audit of silver by Great Expectations: what it finds, and that it stays out of the way."""
+"""The audit of silver by Great Expectations: what it finds, and that it is optional."""
 
 import importlib.util
 import re
@@ -18,7 +18,7 @@ from demo.data import Row
 from demo.s3 import S3Server
 
 DOCS = "data_docs/silver_breweries"
-# One process for all: importing the library takes ten seconds.
+# One process for all tests: importing the library takes ten seconds.
 pytestmark = pytest.mark.xdist_group("spark")
 EXPECTATIONS = pytest.mark.slow("needs Great Expectations")
 AUDIT = "silver_data_docs"
@@ -26,9 +26,9 @@ AUDIT = "silver_data_docs"
 
 @pytest.fixture
 def installed() -> None:
-    """Great Expectations, which is an optional group."""
+    """Requires Great Expectations, an optional dependency group."""
     if importlib.util.find_spec("great_expectations") is None:
-        missing("`make audit_silver` installs the Great Expectations that this needs")
+        missing("Great Expectations is not installed; run `make audit_silver`")
 
 
 def audit(pipeline: Pipeline, *, fails: bool = False) -> dg.ExecuteInProcessResult:

@@ -1,4 +1,4 @@
-"""Nothing wrong is published, whatever the source serves; and how to publish all the same."""
+"""Implausible data of the source is not published, unless a user accepts it."""
 
 import shutil
 from collections import Counter
@@ -153,7 +153,7 @@ def test_records_with_older_field_names_are_read_like_newer_ones(
 def test_an_accepted_check_does_not_block_and_is_shown_as_accepted(strict: Pipeline) -> None:
     strict.api.rows[:] = map(null("brewery_type"), strict.api.rows)
     strict.accept_checks = FULL
-    run = strict.run(fails=True)  # what was accepted is about silver alone
+    run = strict.run(fails=True)  # the accepted check is of silver; one of gold still blocks
     types = numbers_of(run)["gold_brewery_counts.countries_and_types_are_still_there"]
     assert types["shrunk"]["brewery_type: micro"]["now"] == 0
     assert strict.newest("silver_breweries").run_id == run.run_id
@@ -175,7 +175,7 @@ def test_an_accepted_check_does_not_block_and_is_shown_as_accepted(strict: Pipel
     assert said in "\n".join(alert.checks.values())
 
     strict.accept_checks = None
-    strict.run()  # compared with what was accepted
+    strict.run()  # compared with the accepted snapshot
 
 
 @pytest.mark.usefixtures("published")

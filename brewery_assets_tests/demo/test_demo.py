@@ -1,4 +1,4 @@
-"""The demo API is what every other test takes for the real one, so it is tested over HTTP too."""
+"""The demo API over HTTP. All other tests use it in place of the real API."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ from demo.server import DemoApi
 
 ROOT = Path(__file__).parents[2]
 TOTAL = 11_822
-SOON = 60.0  # seconds, for what takes less than one on an idle machine
+SOON = 60.0  # seconds, for work that takes less than one on an idle machine
 JSON = {"Accept": "application/json"}
 PAGE = "breweries?sort=id:asc&per_page=200&page="
 Get = Callable[..., requests.Response]
@@ -78,7 +78,7 @@ def test_an_answer_does_not_wait_for_the_acknowledgment_of_its_first_part(get: G
         started = time.monotonic()
         get(f"breweries?per_page=1&sort=id&page={number}")
         took.append(time.monotonic() - started)
-    assert min(took[10:]) < 0.03  # Linux acknowledges after 0.04 s, but the first ones at once
+    assert min(took[10:]) < 0.03  # Linux acknowledges after 0.04 s, except the first parts
 
 
 def test_without_sort_pages_overlap_and_the_order_changes(get: Get) -> None:
@@ -543,5 +543,5 @@ def test_the_command_refuses_an_invalid_option_in_one_line_with_status_2(
 def wait_until(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + SOON
     while not condition():
-        assert time.monotonic() < until, "waited in vain"
+        assert time.monotonic() < until, "the condition did not become true"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A job started from a terminal where Dagster is services, and followed to its end."""
+"""A job that a command starts in Dagster's services and follows to its end."""
 
 import io
 import json
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("services")
 DAEMON = pytest.mark.slow("runs go through Dagster's daemon")
 COMMAND = pytest.mark.slow("a command that starts Dagster")
 
-# As in deploy/dagster.yaml: it is what tells a command that runs are processes of a service.
+# As in deploy/dagster.yaml. With it, commands let Dagster's services execute the runs.
 LAUNCHER = """
 run_launcher:
   module: brewery_assets.operations.run_launcher
@@ -37,7 +37,7 @@ UI = "https://dagster.example.org"
 
 
 class Services(NamedTuple):
-    """Dagster's services, and the lake and the source that they work with."""
+    """Dagster's services, with the lake and the source that they use."""
 
     pipeline: Pipeline
     checkout: Checkout
@@ -45,7 +45,7 @@ class Services(NamedTuple):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """One daemon for all tests here, which looks for lost runs every two seconds."""
+    """One daemon for all tests of this file; it looks for lost runs every two seconds."""
     folder = tmp_path_factory.mktemp("services")
     with (
         DemoApi(ROWS, requests_per_minute=None) as api,
@@ -91,10 +91,10 @@ def test_a_killed_run_does_not_block_the_next_run_and_the_exit_code_shows_its_fa
     pipeline, checkout = services
     pipeline.api.faults = Faults(hanging=1.0)
     pipeline.api.requests.clear()
-    soon = json.dumps({"dagster/max_runtime": "5"})  # in place of half an hour
+    soon = json.dumps({"dagster/max_runtime": "5"})  # instead of half an hour
     process = checkout.start(*checkout.job(), "--tags", soon)
     until = time.monotonic() + 300
-    while not pipeline.api.requests:  # it runs
+    while not pipeline.api.requests:  # until the run has started
         assert time.monotonic() < until
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A real gRPC server of the code location, asked whether it has a run."""
+"""The health of runs, as a real gRPC server of the code location reports it."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ STARTING = 300.0  # seconds
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
-    """Where a code location listens that runs nothing."""
+    """The port of a code location without runs."""
     port = free_port()
     checkout = Checkout(tmp_path / "checkout", {})
     options = ("--port", str(port), "--host", "127.0.0.1", "-m", "brewery_assets.definitions")

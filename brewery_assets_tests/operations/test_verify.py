@@ -1,4 +1,4 @@
-"""`make verify`: what it says of a lake that is whole, and of one that is not."""
+"""`make verify`: its report on an undamaged lake and on a damaged one."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def newest(folder: Path, layer: str) -> Manifest:
 
 
 def rewrite(folder: Path, layer: str, change: Callable[[Manifest], dict[str, object]]) -> Manifest:
-    """Changes the layer's newest manifest, as no run would."""
+    """Changes the layer's newest manifest, which no run does."""
     manifest = newest(folder, layer)
     changed = manifest.model_copy(update=change(manifest))
     (folder / manifest.folder / "_manifest.json").write_text(changed.model_dump_json())
@@ -61,7 +61,7 @@ def test_an_outdated_delta_table_is_found_and_repaired(folder: Path) -> None:
     layer = "silver_breweries"
     older = newest(folder, layer)
     later = older.model_copy(update={"snapshot": "20990101T000000Z-00000000"})
-    shutil.copytree(folder / older.folder, folder / later.folder)  # as a run that died left it
+    shutil.copytree(folder / older.folder, folder / later.folder)  # as a killed run leaves it
     (folder / later.folder / "_manifest.json").write_text(later.model_dump_json())
     code, said = brewery("verify")
     assert code == 1
@@ -234,7 +234,7 @@ def test_a_changed_file_in_a_bucket_is_found_by_its_etag(
     text, well = report(lake)
     assert not well
     assert f"DAMAGED: {file.path} has another content" in text
-    # The ETags of a copy elsewhere may be others, and tell nothing.
+    # The ETags of a copy elsewhere can differ, so they are not compared.
     said = json.loads(lake.storage.read(f"{gold.folder}/_manifest.json"))
     said["lake"] = "s3://elsewhere"
     lake.storage.write(f"{gold.folder}/_manifest.json", json.dumps(said).encode())

@@ -1,4 +1,4 @@
-"""The report: what the page shows in a browser is gold, and nothing but what is published."""
+"""The report: in a browser, the page shows gold, and only published data."""
 
 import base64
 import csv
@@ -45,8 +45,8 @@ pytestmark = [
 
 GOLD, SILVER = "gold_brewery_counts", "silver_breweries"
 PHONE = {"width": 360, "height": 740}
-LARGEST = 2_500_000  # bytes of the page, which people send to one another
-# What the window, or the scrolling region around it, cuts off at its right edge.
+LARGEST = 2_500_000  # bytes of the page, which people send to each other
+# The elements that the window, or a scrolling region, cuts off at the right edge.
 CUT = """() => [...document.querySelectorAll("body *")]
     .filter(it => !it.closest("svg, thead, .hidden-text"))
     .filter(it => it.getBoundingClientRect().right > innerWidth
@@ -56,13 +56,13 @@ CSV = "brewery_counts.csv"
 
 
 def published(pipeline: Pipeline) -> Path:
-    """Publishes the report; the address that stays the same."""
+    """Publishes the report; returns its page, whose path never changes."""
     pipeline.run(REPORT)
     return Path(pipeline.uri) / REPORT / "index.html"
 
 
 def csv_in(page: Path, name: str = CSV) -> bytes:
-    """The CSV of the counts, or another that the page holds."""
+    """The CSV of the counts, or another CSV in the page."""
     said = page.read_text(encoding="utf-8")
     links = re.findall('"data:text/csv;.*base64,(.*)" download="(.*?)"', said)
     held = {name: base64.b64decode(content) for content, name in links}
@@ -71,7 +71,7 @@ def csv_in(page: Path, name: str = CSV) -> bytes:
 
 
 def rows_of(content: bytes) -> list[dict[str, str | None]]:
-    """A CSV's rows; None for a blank."""
+    """The rows of a CSV, with None for empty cells."""
     read = csv.DictReader(io.StringIO(content.decode()))
     return [{name: value or None for name, value in row.items()} for row in read]
 
@@ -130,7 +130,7 @@ def test_the_page_shows_the_gold_of_the_real_data(
     assert shown.table() == table_of(micro)
     assert shown.page.inner_text("#chosen") == f"{sum(total(micro, 'state').values())} breweries"
     assert sorted(shown.bars("states").values()) == sorted(total(micro, "state").values())
-    assert shown.bars("types") == total(of_belgium, "brewery_type")  # to compare with
+    assert shown.bars("types") == total(of_belgium, "brewery_type")  # this chart shows all types
     assert shown.bars("countries") == total(
         [row for row in gold if row["brewery_type"] == "micro"], "country_name"
     )
@@ -237,7 +237,7 @@ def test_the_page_lists_the_changes_since_the_previous_snapshot(
     assert not shown.said
     shown.close()
 
-    pipeline.run()  # nothing happens
+    pipeline.run()  # without changes
     shown = Shown(browser, published(pipeline))
     said = shown.page.inner_text("main")
     assert "0 opened, 0 closed, 0 moved, 0 renamed, 0 no longer listed" in said
@@ -318,7 +318,7 @@ def test_the_map_has_land_under_its_points(pipeline: Pipeline, browser: Browser)
 def test_the_table_can_be_searched_and_sorted(pipeline: Pipeline, browser: Browser) -> None:
     shown = Shown(browser, published(pipeline))
     everything = shown.table()
-    shown.page.fill("#search", "dolnoslaskie MICRO")  # as it is typed without the letters
+    shown.page.fill("#search", "dolnoslaskie MICRO")  # typed without the Polish letters
     assert shown.table() == [("Poland", "dolnośląskie", "micro", 1)]
     assert shown.page.inner_text("#counts caption") == "1 row, 1 brewery"
     shown.page.fill("#search", "")
@@ -477,7 +477,7 @@ def test_a_click_downloads_the_csv_from_the_page(pipeline: Pipeline, browser: Br
 
 
 class FullDisk(Folder):
-    """A folder that can be changed so many times more, and then its disk is full."""
+    """A folder whose disk is full after this number of changes."""
 
     def __init__(self, uri: str, changes: int) -> None:
         super().__init__(uri)
@@ -502,7 +502,7 @@ class FullDisk(Folder):
 
 
 class FullLake(Lake):
-    """A lake in such a folder."""
+    """A lake in a folder whose disk gets full."""
 
     changes: int
 
@@ -629,7 +629,7 @@ def test_a_refused_gold_is_not_shown_on_the_page(pipeline: Pipeline) -> None:
 
 
 def test_the_map_shows_the_breweries_that_gold_counts(pipeline: Pipeline) -> None:
-    pipeline.api.rows[:] = [OREGON, IRELAND]  # one of them beyond any pole
+    pipeline.api.rows[:] = [OREGON, IRELAND]  # Ireland's latitude is invalid
     pipeline.run()
     counted = pipeline.newest(SILVER)
     pipeline.api.rows[:] = [OREGON, IRELAND, SILESIA]
