@@ -14,9 +14,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from demo.s3 import free_port
 
 HOST = "127.0.0.1"
-PATIENT = (
-    "cto=60&rto=60"  # seconds to connect and to read: Apprise's four are too few for a busy machine
-)
+# Seconds to connect and to read: Apprise's default, 4, is too short for a busy machine.
+PATIENT = "cto=60&rto=60"
 
 
 class MailServer:

@@ -72,11 +72,11 @@ class Stack(Checkout):
         return f"http://127.0.0.1:{self.web_port}"
 
     def make(self, *arguments: str) -> tuple[int, str]:
-        """Makes a target; returns the exit code and output. Settings are given as NAME=VALUE."""
+        """Runs a target; returns its exit code and output. Settings are given as NAME=VALUE."""
         return self.ended(self.start("make", "--no-print-directory", *arguments))
 
     def made(self, *arguments: str) -> str:
-        """Makes a target, which must succeed; returns its output."""
+        """Runs a target, which must succeed; returns its output."""
         code, said = self.make(*arguments)
         assert code == 0, said
         return said

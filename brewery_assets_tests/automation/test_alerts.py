@@ -27,11 +27,7 @@ from brewery_assets_tests.scenario import MASSACHUSETTS, OREGON, UNKNOWN_FIELDS
 from demo.faults import Faults
 
 CLEAN = [OREGON, MASSACHUSETTS]  # no check warns about them
-SOME = (
-    "bronze_breweries",
-    "silver_breweries",
-    "rejected_breweries",
-)  # for tests that do not need all assets
+SOME = ("bronze_breweries", "silver_breweries", "rejected_breweries")  # enough for most tests
 UI = "https://dagster.example.org"
 
 

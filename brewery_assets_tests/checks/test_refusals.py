@@ -1,4 +1,4 @@
-"""Implausible data of the source is not published, unless a user accepts it."""
+"""Faulty data is not published. Data that is only implausible can be accepted."""
 
 import shutil
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The report: in a browser, the page shows gold, and only published data."""
+"""The report: its page shows the published gold, and nothing else."""
 
 import base64
 import csv
