@@ -1,1 +1,1 @@
-"""Tests of brewery_assets, through real parts: an API on loopback, an engine, a lake."""
+"""Tests of brewery_assets with real parts: an API on loopback, an engine and a lake."""

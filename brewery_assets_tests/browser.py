@@ -1,4 +1,4 @@
-"""A headless Chromium, the one that is installed, and pages that tell what they do."""
+"""The installed Chromium, headless, and a report page that is open in it."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from brewery_assets_tests.spark_servers import missing
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 120_000  # milliseconds, for a second's work on a quiet machine
+PATIENCE = 120_000  # milliseconds; a quiet machine needs about a second
 DRAWN = "document.body.dataset.drawn == Object.keys(charts).length"
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser; skips the test where there is none, and fails it in CI."""
+    """Starts the browser. If it is not installed, the test is skipped, or fails in CI."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         missing("Chromium is not installed")
@@ -35,8 +35,8 @@ class Shown:
     """A report in the browser.
 
     Attributes:
-        said: what stands in its console, errors that nobody caught included.
-        asked: the addresses that it asked for besides its own.
+        said: the messages in its console, including uncaught errors.
+        asked: the URLs that it requested, except its own.
     """
 
     def __init__(self, browser: Browser, file: Path, chosen: str = "", **context: Any) -> None:
@@ -52,7 +52,7 @@ class Shown:
         self.asked = [url for url in self.asked if url.partition("#")[0] != file.as_uri()]
 
     def bars(self, chart: str) -> dict[str, int]:
-        """The bars of a chart: what each stands for, and how many breweries."""
+        """The bars of a chart: the number of breweries by label."""
         labels = self.page.locator(f"#{chart} .mark-rect path").evaluate_all(
             "bars => bars.map(bar => bar.getAttribute('aria-label'))"
         )
@@ -63,21 +63,21 @@ class Shown:
         return found
 
     def rows(self, table: str) -> list[list[str]]:
-        """The rows of a table that are to be seen, in order."""
+        """The visible rows of a table, in order."""
         found: list[list[str]] = self.page.locator(f"#{table} tbody tr:not([hidden])").evaluate_all(
             "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
         )
         return found
 
     def table(self) -> list[tuple[str, str, str, int]]:
-        """The counts that are to be seen, in order."""
+        """The visible rows of the counts table, in order."""
         return [
             (country, state, kind, int(breweries.replace(",", "")))
             for country, state, kind, breweries in self.rows("counts")
         ]
 
     def choose(self, value: str, of: str = "country") -> None:
-        """Chooses a country by its slug, or a type, and waits until the charts show it."""
+        """Selects a country by its slug, or a type, and waits until the charts show it."""
         self.page.select_option(f"#{of}", value)
         self.page.evaluate(
             "Promise.all(Object.values(views).map(view => view.runAsync())).then(() => 0)"

@@ -1,4 +1,4 @@
-"""The project as a user has it: a folder to type commands in, with its own storage."""
+"""A checkout of the project: a folder in which tests run commands, with separate storage."""
 
 import gzip
 import os
@@ -28,18 +28,18 @@ SCRUBBED = (
 
 
 def brewery(*arguments: str) -> tuple[int, str]:
-    """The command-line program in this process: its exit code, and what it said."""
+    """Runs the command-line program in this process; returns its exit code and output."""
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     return result.exit_code, result.output
 
 
 def stand_ins(folder: Path, real: Iterable[str], **scripts: str) -> str:
-    """A PATH with nothing but these programs: some real ones, and scripts as stand-ins.
+    """Makes a PATH with only these programs: real ones, and scripts that replace others.
 
     Args:
-        folder: does not exist yet.
-        real: names of programs that this machine has.
-        **scripts: Bash by the program's name.
+        folder: must not exist yet.
+        real: names of programs on this machine.
+        **scripts: Bash code by program name.
     """
     folder.mkdir()
     for name in real:
@@ -52,7 +52,7 @@ def stand_ins(folder: Path, real: Iterable[str], **scripts: str) -> str:
 
 
 class Checkout:
-    """A folder with the project's files, and nothing of the developer's."""
+    """A folder with the project's files, without the developer's settings."""
 
     files: tuple[str, ...] = FILES
 
@@ -75,13 +75,13 @@ class Checkout:
         }
 
     def place(self, name: str) -> None:
-        """Puts one of the project's files, or folders, into this one."""
+        """Links one of the project's files or folders into this folder."""
         (self.folder / name).symlink_to(ROOT / name)
 
     def start(
         self, *command: str, output: IO[str] | int = subprocess.PIPE
     ) -> subprocess.Popen[str]:
-        """Starts a command in its own session, so that signals reach it alone."""
+        """Starts a command in a separate session, so that signals do not reach the tests."""
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -94,7 +94,7 @@ class Checkout:
 
     @staticmethod
     def until(process: "subprocess.Popen[str]", awaited: str) -> str:
-        """What a command says up to a line with that text."""
+        """The output of a command up to the line with that text."""
         assert process.stdout
         said = ""
         while awaited not in said:
@@ -104,21 +104,21 @@ class Checkout:
         return said
 
     def run(self, *command: str) -> tuple[int, str]:
-        """The command's exit code and what it said."""
+        """Runs a command; returns its exit code and output."""
         process = self.start(*command)
         said, _ = process.communicate(timeout=600)
         return process.returncode, said
 
     def brewery(self, *arguments: str) -> tuple[str, ...]:
-        """The project's own command-line program."""
+        """The arguments that start the project's command-line program."""
         return (sys.executable, "-u", "-m", "brewery_assets", *arguments)
 
     def kept(self) -> bytes:
-        """All that Dagster's own storage holds, the compressed parts of its databases as text."""
+        """The content of Dagster's storage; compressed database values also decompressed."""
         return contents(self.folder / ".dagster")
 
     def job(self) -> tuple[str, ...]:
-        """The job through the dagster CLI."""
+        """The arguments that run the job with the dagster CLI."""
         module = ("-m", "brewery_assets.definitions")
         return (sys.executable, "-m", "dagster", "job", "execute", "-j", JOB, *module)
 
@@ -128,7 +128,7 @@ GZIP = b"\x1f\x8b"
 
 
 def contents(folder: Path) -> bytes:
-    """Every file below a folder; what is compressed also as it was before, in databases too."""
+    """The content of all files in a folder; compressed files and values also decompressed."""
     parts = []
     for file in folder.rglob("*"):
         if file.is_file():

@@ -38,16 +38,16 @@ TABLES = (
     *("gold_brewery_counts", "gold_brewery_changes"),
 )
 LAYERS = ("bronze_breweries", *TABLES)
-KILLS = 5  # tries: a run may publish between the moment when it writes and the signal
+KILLS = 5  # attempts: a run may publish before the signal arrives
 SETTINGS = {name.upper() for name in Settings.model_fields}
 
 
-# A background process of a script ignores Ctrl-C, and so do its children, such as the daemon.
+# A script's background process ignores Ctrl-C, and so do its children, such as the daemon.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a parallel run: slow tests first, and files mixed, since some compute and others wait."""
+    """Orders a parallel run: slow tests first, files mixed, since some compute and others wait."""
     if not hasattr(config, "workerinput"):
         return
     total, before = Counter(item.path for item in items), Counter[Path]()
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """In a parallel run, tests of one group must share a process, its servers and its ports."""
+    """Checks that a parallel run keeps each group in one process, with its servers and ports."""
     if hasattr(session.config, "workerinput"):
         grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
         assert all("@" in item.nodeid for item in grouped), "use --dist loadgroup"
@@ -67,7 +67,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Removes the developer's settings and accounts; every file is below tmp_path."""
+    """Removes the developer's settings and credentials; relative paths are below tmp_path."""
     for name in [*os.environ]:
         if name in SETTINGS or name.startswith(("AWS_", "DAGSTER_HOME", TOKEN)):
             monkeypatch.delenv(name)
@@ -80,14 +80,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A Dagster that forgets everything."""
+    """A Dagster instance that is deleted after the test."""
     with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """For an empty lake; not there yet."""
+    """The folder of an empty lake; it does not exist yet."""
     return tmp_path / "lake"
 
 
@@ -125,7 +125,7 @@ class Pipeline:
     """The pipeline over one API and one lake, run in this process.
 
     Attributes:
-        source: overrides of the client's patience, so that failures are quick.
+        source: overrides the client's retries and timeouts, so that failures are quick.
     """
 
     api: DemoApi
@@ -136,7 +136,7 @@ class Pipeline:
     )
     snapshots_kept: int = 30
     missing_rows_allowed: int = 0
-    # Most tests change the source as they like.
+    # 100 turns a limit off: most tests change the source freely.
     rows_lost_percent: int = 100
     rejected_percent: int = 100
     filled_lost_percent: int = 100
@@ -166,10 +166,10 @@ class Pipeline:
         read_snapshot: dict[str, str] | None = None,
         config: dict[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        """One run of the named assets (all but the report, when none is) with their checks.
+        """Runs the named assets with their checks; without names, all assets except reports.
 
         Args:
-            config: of resources, for this run only.
+            config: configuration of resources, for this run only.
         """
         managers = {
             name: {"config": {"read_snapshot": snapshot}}
@@ -190,7 +190,7 @@ class Pipeline:
 
     @property
     def lake(self) -> Lake:
-        """The lake as a reader outside of runs sees it."""
+        """The lake as a reader outside of a run sees it."""
         lake: Lake = self.resources()["lake"]
         return lake
 
@@ -200,7 +200,7 @@ class Pipeline:
         return manifest
 
     def rows(self, layer: str, manifest: Manifest | None = None) -> list[dict[str, Any]]:
-        """A published Parquet snapshot as DuckDB reads it: the newest, unless one is named."""
+        """The rows of a published Parquet snapshot, by default the newest, as DuckDB reads them."""
         manifest = manifest or self.newest(layer)
         if not manifest.files:
             return []
@@ -217,13 +217,13 @@ class Pipeline:
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def lines(self) -> list[str]:
-        """The newest bronze, line by line."""
+        """The lines of the newest bronze snapshot."""
         path = f"{self.newest('bronze_breweries').folder}/breweries.json"
         return self.lake.storage.read(path).decode().split("\n")[:-1]
 
 
 def _rows_on_s3(files: list[str]) -> list[dict[str, Any]]:
-    """The same as pyarrow reads it, with the settings in force."""
+    """The same on S3, as pyarrow reads it with the AWS settings of the environment."""
     text = ("country", "state")
     names = [part.partition("=")[0] for part in files[0].split("/") if "=" in part]
     table = pads.dataset(
@@ -240,7 +240,7 @@ def _rows_on_s3(files: list[str]) -> list[dict[str, Any]]:
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    """The messages of a run's failures, causes included."""
+    """The error messages of a run's failures, including their causes."""
     found = []
     for event in result.all_events:
         error = getattr(event.event_specific_data, "error", None)
@@ -259,7 +259,7 @@ def s3_server() -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def spark_server(s3_server: S3Server) -> Iterator[SparkServer]:
-    """An Apache Spark 4.1 server that reads and writes the S3 server too."""
+    """An Apache Spark 4.1 server that can also read and write on the S3 server."""
     server = SparkServer(s3_server.environment())
     server.start()
     yield server
@@ -268,34 +268,34 @@ def spark_server(s3_server: S3Server) -> Iterator[SparkServer]:
 
 @pytest.fixture
 def apache_spark(spark_server: SparkServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Its address, which SPARK_REMOTE holds: with a token, Dagster reads it there."""
+    """The server's address, also in SPARK_REMOTE, where Dagster reads an address with a token."""
     monkeypatch.setenv("SPARK_REMOTE", spark_server.remote)
     return spark_server.remote
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium; not for longer, since its event loop runs as long as it does."""
+    """A headless Chromium for one module: its event loop runs until it is closed."""
     with chromium() as found:
         yield found
 
 
 def use(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts the settings of the server's owner into the environment."""
+    """Sets the server's address and credentials in the environment."""
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """The same, with its owner's settings in force."""
+    """The S3 server, with its address and credentials in the environment."""
     use(s3_server, monkeypatch)
     return s3_server
 
 
 @pytest.fixture
 def mortal_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """A separate server, which a test may kill."""
+    """A separate S3 server, which a test may kill."""
     with S3Server("lake") as server:
         use(server, monkeypatch)
         yield server
@@ -339,7 +339,7 @@ def real_lake(tmp_path_factory: pytest.TempPathFactory, real_rows: list[Row]) ->
 
 @pytest.fixture
 def published(pipeline: Pipeline, published_lake: Path) -> None:
-    """The pipeline's lake has a snapshot of each layer: for tests of what comes after a run."""
+    """Copies a snapshot of each layer into the pipeline's lake, as after one run."""
     shutil.copytree(published_lake, pipeline.uri)
 
 

@@ -1,4 +1,4 @@
-"""Dagster's daemon, and the UI with it, in separate processes."""
+"""Dagster's daemon, alone or with the UI, in separate processes."""
 
 import contextlib
 import os
@@ -17,10 +17,10 @@ from demo.s3 import free_port
 
 @contextlib.contextmanager
 def dagster_daemon(checkout: Checkout) -> Iterator[None]:
-    """Dagster's daemon, which takes runs from the queue and evaluates the sensors, without the UI.
+    """Runs Dagster's daemon, which starts queued runs and evaluates the sensors, without the UI.
 
-    Its log is dev.log in the checkout. Dagster's storage is created before: two processes that
-    create it at the same moment can leave it with two versions, which no later process opens.
+    Its log is dev.log in the checkout. Dagster's storage is created first: if two processes create
+    it at the same time, it can contain two versions, and then no process can open it.
     """
     code, said = checkout.run(sys.executable, "-m", "dagster", "instance", "info")
     assert code == 0, said
@@ -31,15 +31,15 @@ def dagster_daemon(checkout: Checkout) -> Iterator[None]:
 
 @contextlib.contextmanager
 def make_dev(checkout: Checkout) -> Iterator[str]:
-    """The address of the UI that `make dev` starts, in the environment that runs the tests."""
+    """Runs `make dev` in the tests' virtual environment; yields the address of the UI."""
     port = free_port()
-    checkout.environment["DAGSTER_DG_DEV_PORT"] = str(port)  # the option --port, for dg
+    checkout.environment["DAGSTER_DG_DEV_PORT"] = str(port)  # dg's option --port
     environment = checkout.folder / ".venv"
-    environment.mkdir()  # not itself a link, through which `venv --clear` would empty the real one
+    environment.mkdir()  # a folder, not a link: `venv --clear` would empty the link's target
     for part in Path(sys.prefix).iterdir():
         (environment / part.name).symlink_to(part)
     address = f"http://127.0.0.1:{port}"
-    # However old the environment is, it is not installed again.
+    # --old-file: the environment is not reinstalled, even if it is out of date.
     with _started(checkout, "make", "--old-file=.venv/installed", "dev") as process:
         until = time.monotonic() + 300
         while not answers(address):
@@ -52,7 +52,7 @@ def make_dev(checkout: Checkout) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _started(checkout: Checkout, *command: str) -> Iterator["subprocess.Popen[str]"]:
-    """The command in the background; at the end Ctrl-C, which reaches every process at once."""
+    """Runs the command in the background; at the end, sends Ctrl-C to all its processes."""
     with (checkout.folder / "dev.log").open("w") as output:
         process = checkout.start(*command, output=output)
         try:

@@ -1,4 +1,4 @@
-"""Where alerts arrive in the tests: a mail server and a web hook, both real and on loopback."""
+"""The receivers of alerts in the tests: a real mail server and a real webhook, on loopback."""
 
 import email
 import email.policy
@@ -14,11 +14,12 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from demo.s3 import free_port
 
 HOST = "127.0.0.1"
-PATIENT = "cto=60&rto=60"  # seconds to connect and to answer: Apprise gives a busy machine four
+# Seconds to connect and to read: Apprise's default, 4, is too short for a busy machine.
+PATIENT = "cto=60&rto=60"
 
 
 class MailServer:
-    """Keeps the messages that it is handed; while it is closed, nobody answers."""
+    """A mail server that keeps its messages; while it is closed, connections fail."""
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
@@ -52,7 +53,7 @@ class MailServer:
 
 
 class WebHook:
-    """Keeps the JSON that is posted to it; refuses it with the status that it is told."""
+    """A webhook that keeps the JSON that it receives if its status is 200, and else refuses it."""
 
     def __init__(self) -> None:
         self.posts: list[dict[str, Any]] = []
@@ -86,4 +87,4 @@ class WebHook:
         self._server.server_close()
 
 
-SECRET, TOKEN = "a-password-of-the-hook", "a-token-in-its-path"  # of no worth
+SECRET, TOKEN = "a-password-of-the-hook", "a-token-in-its-path"  # not real secrets

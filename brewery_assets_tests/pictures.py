@@ -19,11 +19,11 @@ WINDOW = {"width": 1280, "height": 900}
 
 
 class Scene(NamedTuple):
-    """What there is to see after all assets were made from the real data.
+    """What the pictures show: the state after all assets were made from the real data.
 
     Attributes:
-        ui: a window on the Dagster UI.
-        browser: where the window is.
+        ui: a window with the Dagster UI.
+        browser: the browser of the window.
         report: the report's page.
         sharpness: pixels of a picture per pixel of the window.
     """
@@ -36,7 +36,7 @@ class Scene(NamedTuple):
 
 def lineage(scene: Scene, file: Path) -> None:
     """All assets with their age, their checks and their kinds."""
-    scene.ui.page.set_viewport_size({"width": 1280, "height": 960})  # holds the whole graph
+    scene.ui.page.set_viewport_size({"width": 1280, "height": 960})  # fits the whole graph
     scene.ui.lineage()
     scene.ui.picture(file)
 
@@ -48,21 +48,21 @@ def asset(scene: Scene, file: Path) -> None:
 
 
 def report(scene: Scene, file: Path) -> None:
-    """The top of the report: totals, choices and the map."""
+    """The top of the report: totals, filters and the map."""
     shown = Shown(scene.browser, scene.report, viewport=WINDOW, device_scale_factor=scene.sharpness)
     shown.page.screenshot(path=file)
     shown.close()
 
 
 def terminal(scene: Scene, file: Path) -> None:
-    """How `make run_pipeline` ends in a terminal."""
+    """The end of the output of `make run_pipeline` in a terminal."""
     lake = scene.report.parent.parent
     console = Console(record=True, width=120, file=io.StringIO(), highlight=False)
     console.print(
         f"$ make run_pipeline\n{summary_of(Lake(uri=str(lake)))}".replace(str(lake), "lake")
     )
     svg = console.export_svg(title="make run_pipeline")
-    # A picture asks the network for nothing: without its fonts it takes those of the reader.
+    # A picture must not load fonts from the network; without them it uses the reader's fonts.
     file.write_text(
         re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", svg, flags=re.DOTALL), encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""The rows of each layer in plain Python: an independent way from what the API serves to silver."""
+"""The rows of each layer, computed in plain Python, independently of the pipeline's code."""
 
 import csv
 import json
@@ -24,12 +24,12 @@ JSON_TYPES = {str: "string", int: "number", float: "number", list: "array", type
 
 @dataclass(frozen=True)
 class Read:
-    """One read of the source, and what each layer must hold after it.
+    """One read of the source, and what each layer must contain after it.
 
     Attributes:
         served: the elements of all pages, in the order of the API's rows.
-        before: the read before it; None for the first.
-        missing_allowed: as MISSING_ROWS_ALLOWED.
+        before: the previous read; None for the first.
+        missing_allowed: the value of MISSING_ROWS_ALLOWED.
     """
 
     served: list[Any]
@@ -38,18 +38,18 @@ class Read:
 
     @cached_property
     def bronze(self) -> list[Any]:
-        """Each id once, the last that is served; records without an id as they are."""
+        """The last record served for each id, and all records without an id."""
         by_id = {value["id"]: value for value in self.served if _has_id(value)}
         return [*by_id.values(), *(value for value in self.served if not _has_id(value))]
 
     @cached_property
     def objects(self) -> list[Row]:
-        """The records of bronze that have fields."""
+        """The records of bronze that are JSON objects."""
         return [value for value in self.bronze if isinstance(value, dict)]
 
     @cached_property
     def fields(self) -> dict[str, Counter[str]]:
-        """For each field, records by JSON type."""
+        """For each field, the number of records by JSON type."""
         found: dict[str, Counter[str]] = {}
         for record in self.objects:
             for name, value in record.items():
@@ -58,7 +58,7 @@ class Read:
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """Of bronze: its fields, and the JSON types of their values."""
+        """The fields of bronze, with the JSON types of their values."""
         return {
             name: " or ".join(sorted(set(types) - {"null"})) or "null"
             for name, types in self.fields.items()
@@ -66,19 +66,19 @@ class Read:
 
     @cached_property
     def silver(self) -> list[Row]:
-        """The records with an id and a name, as columns."""
+        """The records with an id and a name, as rows of silver."""
         rows = [row for row in map(_columns, self.objects) if row["id"] and row["name"]]
         _name_places(rows)
         return rows
 
     @cached_property
     def rejected(self) -> int:
-        """Records of bronze that are not in silver."""
+        """The number of records of bronze that are not in silver."""
         return len(self.bronze) - len(self.silver)
 
     @cached_property
     def unpaired(self) -> list[str]:
-        """Ids of breweries with something for a coordinate that is not a valid pair."""
+        """Ids of breweries whose coordinates are not a valid pair."""
         return [row["id"] for row in self.silver if row["unpaired"]]
 
     @cached_property
@@ -94,8 +94,8 @@ class Read:
             for name in FILLED
         }
 
-    def said(self, field: str) -> Counter[str]:
-        """What `/meta` counts by a field."""
+    def meta_counts(self, field: str) -> Counter[str]:
+        """The counts that `/meta` gives for each value of a field."""
         rows = (value for value in self.served if isinstance(value, dict))
         return Counter(row[field] for row in rows if row.get(field) is not None)
 
@@ -108,7 +108,7 @@ class Read:
 
 
 def percent(part: int, of: int) -> float:
-    """To three decimals."""
+    """A percentage, rounded to three decimals."""
     return round(100 * part / of, 3)
 
 
@@ -144,7 +144,7 @@ def _degrees(value: str | None, most: int) -> float | None:
 
 
 def slug(name: str | None) -> str:
-    """A name as the partitions spell it; enough for the letters of the data."""
+    """A name as partitions spell it; this version covers the letters in the data."""
     letters = unicodedata.normalize("NFKD", name or "").encode("ascii", "ignore").decode()
     return "_".join(re.findall("[a-z0-9]+", letters.lower())) or "unknown"
 
@@ -161,7 +161,7 @@ def aliases() -> dict[tuple[str, str], str]:
 
 
 def _name_places(rows: list[Row]) -> None:
-    """Gives each row the slugs of its place, and the most frequent spelling of each as its name."""
+    """Gives each row the slugs of its country and state, and their most frequent spellings."""
     known = aliases()
     for row in rows:
         row["country_name"] = row["country"]

@@ -1,4 +1,4 @@
-"""What each check must report, counted from plain rows: whether it passes, and its numbers."""
+"""What each check must report: its result and numbers, counted from plain rows."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -22,8 +22,8 @@ EXAMPLES = 10
 NOTHING = "nothing: the first snapshot"
 
 
-def far_off(rows: list[Row]) -> list[str]:
-    """Ids of breweries far from the others of their country, where there are enough to tell."""
+def outliers(rows: list[Row]) -> list[str]:
+    """Ids of breweries far from the others in their country, for countries with enough rows."""
     by_country: dict[str, list[Row]] = {}
     for row in rows:
         if row["longitude"] is not None:
@@ -92,19 +92,19 @@ def source_counts(by_type: Counter[str], by_country: Counter[str], read: Read) -
         ("by_type", by_type, "brewery_type"),
         ("by_country", by_country, "country"),
     ):
-        said = read.said(field)
-        for value in {*found, *said}:
-            if found[value] != said[value]:
+        expected = read.meta_counts(field)
+        for value in {*found, *expected}:
+            if found[value] != expected[value]:
                 differences[f"{group}: {value}"] = {
                     "found": found[value],
-                    "expected": said[value],
+                    "expected": expected[value],
                 }
     return not differences, {"compared": ["by_type", "by_country"], "differences": differences}
 
 
 def bronze_source_counts(read: Read) -> Found:
     records = Read(read.bronze)
-    return source_counts(records.said("brewery_type"), records.said("country"), read)
+    return source_counts(records.meta_counts("brewery_type"), records.meta_counts("country"), read)
 
 
 def gold_source_counts(read: Read) -> Found:
@@ -212,7 +212,7 @@ def places_known(read: Read) -> Found:
 
 
 def coordinates(read: Read) -> Found:
-    far, zero = far_off(read.silver), at_0_0(read.silver)
+    far, zero = outliers(read.silver), at_0_0(read.silver)
     wrong = [*far, *zero, *read.unpaired]
     return not wrong, {
         **share(len(wrong), len(read.silver)),
@@ -242,7 +242,7 @@ def not_empty(read: Read) -> Found:
 
 
 def counted(read: Read) -> dict[str, Counter[str]]:
-    """Breweries by country and by type, those without one left out."""
+    """The number of breweries by country and by type, except unknown ones."""
     return {
         column: Counter(row[column] for row in read.silver if row[column] not in (None, "unknown"))
         for column in ("country", "brewery_type")
@@ -270,7 +270,7 @@ def still_there(read: Read) -> Found:
 
 
 def changes(read: Read) -> Counter[str]:
-    """Breweries by what happened to them since the read before."""
+    """The number of breweries added, removed and changed since the previous read."""
     if read.before is None:
         return Counter()
     names = [name for name in read.silver[0] if name not in ("country", "state", "unpaired")]

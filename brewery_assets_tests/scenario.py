@@ -1,6 +1,6 @@
-"""A dozen rows of the API: real ones with the dirt that the data really has, and broken ones.
+"""Thirteen rows of the API: real ones with typical errors of the data, and invalid ones.
 
-Real ones are of the data set at 7b65c4f (2026-08-02), unless a comment says what was done to them.
+The real rows are from the data set at 7b65c4f (2026-08-02); comments say what was changed.
 """
 
 from typing import Any
@@ -87,13 +87,13 @@ SILESIA = row(
     longitude=17.0722456,
     latitude=51.3226873,
 )
-IRELAND = row(  # a space before the country, as captured in 2025-10; white space that is no space
+IRELAND = row(  # a space before the country, as captured in 2025-10; unusual white space
     '\u00a0Brewery \u201cof\u201d\nMany\tLines "quoted" \\ \U0001f37a\u2003',
     " Ireland/Cork/Cork",
     id="00000000-0000-4000-8000-000000000004",
     address_1="   ",
     longitude=-8.47,
-    latitude=951.9,  # beyond any pole
+    latitude=951.9,  # beyond the pole
 )
 NOWHERE = row(
     "Brewery of No Place",

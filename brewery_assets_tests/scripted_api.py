@@ -1,4 +1,4 @@
-"""A real server that answers as a script says, and reads of it that do not wait long."""
+"""A real server whose answers come from a script, and reads from it with short waits."""
 
 import json
 import logging
@@ -19,21 +19,21 @@ from brewery_assets.source.reader import Reading
 from demo.data import Row
 
 LOG = logging.getLogger(__name__)
-PAGES_OF_1050 = 7  # the last of them empty
+PAGES_OF_1050 = 7  # the last one is empty
 METAS = 2
-SOON = 15.0  # seconds, for what takes less than one on an idle machine
-LONG = 60.0  # seconds, for what must not be waited for
-PATIENCE = 120.0  # seconds, so that only what never ends uses it up
+SOON = 15.0  # seconds, for work that takes less than one on an idle machine
+LONG = 60.0  # seconds; a test must not wait this long
+PATIENCE = 120.0  # seconds; only a read that never ends takes this long
 
 
 def read(url: str, **options: Any) -> Reading:
-    """One read by a client that soon tries again, and waits long for a slow machine."""
+    """One read by a client with short pauses between attempts and long timeouts."""
     quick = {"backoff": 0.01, "attempts": 4, "timeout": LONG, "patience": PATIENCE}
     return OpenBreweryDB(url=url, **(quick | options)).read(LOG)
 
 
 def failure(url: str, **options: Any) -> str:
-    """What the error says of a read that fails, which it does soon and leaving nothing behind."""
+    """The error message of a read that must fail soon and leave no thread running."""
     started = time.monotonic()
     with pytest.raises(SourceError) as raised:
         read(url, **options)
@@ -44,7 +44,7 @@ def failure(url: str, **options: Any) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that came in; `page` 0 is `/breweries/meta`, `attempt` counts from 1 by page."""
+    """A received request; `page` 0 is `/breweries/meta`, `attempt` counts from 1 for each page."""
 
     page: int
     attempt: int
@@ -54,7 +54,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer in place of the honest one."""
+    """An answer instead of the correct one."""
 
     body: bytes
     status: int = 200
@@ -65,11 +65,11 @@ Script = Callable[[Asked], "Reply | Iterable[bytes] | None"]
 
 
 class ScriptedApi:
-    """Serves what a script says, for what the demo API cannot do.
+    """A server whose answers come from a script, for faults that the demo API does not have.
 
-    The script is asked for each request, in the request's own thread. None is the honest answer
-    for `rows`; bytes go over the socket as they are, part by part, and then it hangs up. `leave`
-    is set when the server is about to stop.
+    The script is called for each request, in the request's thread. If it returns None, the answer
+    is the correct one for `rows`. If it returns bytes, they are sent unchanged, part by part, and
+    then the connection is closed. `leave` is set when the server is about to stop.
     """
 
     def __init__(self, rows: list[Any], script: Script) -> None:
@@ -84,7 +84,7 @@ class ScriptedApi:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     def attempts(self, page: int) -> list[float]:
-        """When that page was asked for."""
+        """The times at which that page was requested."""
         return [asked.at for asked in self.asked if asked.page == page]
 
     def page_url(self, page: int) -> str:
@@ -112,7 +112,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is what these tests are about."""
+        """Ignores clients that close the connection: the tests provoke this."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -152,11 +152,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.body)
 
     def log_message(self, *_: object) -> None:
-        """Not to the tests' output."""
+        """Keeps the log out of the tests' output."""
 
 
 def as_served(rows: Iterable[Row]) -> list[str]:
-    """Bronze lines of the demo API's rows: sorted by id, in its own spelling."""
+    """The bronze lines of the demo API's rows: sorted by id, as the API formats them."""
     return [json.dumps(row, separators=(",", ":")) for row in sorted(rows, key=lambda r: r["id"])]
 
 

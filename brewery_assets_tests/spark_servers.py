@@ -1,4 +1,4 @@
-"""Apache Spark Connect servers, each in a process of its own."""
+"""Apache Spark Connect servers, each in a separate process."""
 
 import os
 import re
@@ -19,9 +19,9 @@ from brewery_assets.engine.server import TOKEN
 from brewery_assets_tests.checkout import ROOT
 from demo.s3 import free_port
 
-STARTING = 300.0  # seconds: the first start resolves its jars
+STARTING = 300.0  # seconds; the first start resolves its jars
 STARTED = "Spark Connect server started"
-# A test's queries are over before they pay for being compiled thoroughly or cut into 200 parts.
+# The tests' queries are short: full compilation and 200 partitions would only cost time.
 LIGHT = {
     "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "SPARK_CONF_DIR": str(Path(__file__).parent / "spark"),
@@ -30,7 +30,7 @@ OLD_SPARK = ROOT / ".spark-3.5"
 
 
 def require_java(fitting: range = SPARK_4_1) -> dict[str, str]:
-    """JAVA_HOME, if it has to be set; skips where no Java fits, in CI that is a failure."""
+    """JAVA_HOME, if it must be set. If no Java fits, the test is skipped, or fails in CI."""
     try:
         home = find_java(fitting).home
     except NoJavaError as error:
@@ -46,11 +46,11 @@ def missing(what: str) -> NoReturn:
 
 
 class SparkServer:
-    """A server as `make spark_connect` starts it, under these AWS settings.
+    """A server as `make spark_connect` starts it, with these AWS settings.
 
     Attributes:
         port: on loopback.
-        remote: its address with its token, for SPARK_REMOTE, as it prints it.
+        remote: its address with its token, as it prints it for SPARK_REMOTE.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -68,16 +68,16 @@ class SparkServer:
         self._environment[TOKEN] = self.remote.partition("token=")[2]
 
     def stop(self) -> None:
-        """Kills it, as a machine that loses power does; `start` starts it again, same token."""
+        """Kills the server, as a power failure does; `start` restarts it with the same token."""
         self._running.close()
 
 
 @contextmanager
 def spark_3_5_server() -> Iterator[str]:
-    """The address of an Apache Spark 3.5 server, which is what EMR 7.13 runs."""
+    """Runs an Apache Spark 3.5 server, as EMR 7.13 does; yields its address."""
     java = require_java(SPARK_3_5)
     if not (OLD_SPARK / "installed").exists():
-        missing("`make spark_3_5` installs the Apache Spark 3.5 that this needs")
+        missing("Apache Spark 3.5 is not installed; run `make spark_3_5`")
     (home,) = OLD_SPARK.glob("lib/python*/site-packages/pyspark")
     port = free_port()
     command = [
@@ -94,7 +94,7 @@ def spark_3_5_server() -> Iterator[str]:
 
 @contextmanager
 def _started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
-    """Runs a server; what it said until it answered."""
+    """Runs a server; yields its output up to its start."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPARK_"))
     }

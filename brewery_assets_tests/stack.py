@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yml as a user has it: a folder to type `make` in, and containers."""
+"""The stack of docker-compose.yml: a folder in which tests run `make`, and containers."""
 
 import json
 import os
@@ -25,17 +25,17 @@ FILES = ("docker-compose.yml", "deploy/demo.yml", "brewery_assets_tests/stack.ym
 FULL, FEW = "http://demo:8000/v1", "http://few:8000/v1"
 LABEL = "label=com.docker.compose"
 ENDED = 1800.0  # seconds that a command may take
-HEALTHY = 360.0  # seconds that a service may take to come back
+HEALTHY = 360.0  # seconds that a service may take to become healthy again
 
 
 def require_engine() -> None:
-    """Skips where no container engine answers; where CI runs, that is a failure."""
+    """If no container engine answers, the test is skipped, or fails in CI."""
     if not shutil.which("docker") or _docker("info").returncode:
         missing("no container engine answers `docker info`")
 
 
 class Stack(Checkout):
-    """A project of compose of its own, on ports of its own, over the bundled data."""
+    """A separate Compose project, on separate ports, over the bundled data."""
 
     files = (
         *("Makefile", "Dockerfile", ".dockerignore", ".env.example", "docker-compose.yml"),
@@ -58,7 +58,7 @@ class Stack(Checkout):
         )
 
     def place(self, name: str) -> None:
-        """Copies: the context of an image's build follows no links."""
+        """Copies, since the build context of an image does not follow links."""
         into = self.folder / name
         into.parent.mkdir(exist_ok=True)
         ignored = shutil.ignore_patterns("__pycache__")
@@ -72,52 +72,52 @@ class Stack(Checkout):
         return f"http://127.0.0.1:{self.web_port}"
 
     def make(self, *arguments: str) -> tuple[int, str]:
-        """The exit code of a target and what it said; settings are given as NAME=VALUE."""
+        """Runs a target; returns its exit code and output. Settings are given as NAME=VALUE."""
         return self.ended(self.start("make", "--no-print-directory", *arguments))
 
     def made(self, *arguments: str) -> str:
-        """What a target said, which must succeed."""
+        """Runs a target, which must succeed; returns its output."""
         code, said = self.make(*arguments)
         assert code == 0, said
         return said
 
     @staticmethod
     def wait_for(happened: Callable[[], object]) -> None:
-        """Waits until something has happened that the stack does by itself."""
+        """Waits until the condition is true."""
         until = time.monotonic() + HEALTHY
         while not happened():
             assert time.monotonic() < until
             time.sleep(1)
 
     def logs(self, service: str) -> str:
-        """What a service has said."""
+        """The log of a service."""
         return self.docker("logs", self.containers()[service]["Id"])
 
     def docker(self, *arguments: str) -> str:
-        """What the engine says."""
+        """The output of a Docker command, which must succeed."""
         ended = _docker(*arguments)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout + ended.stderr
 
     @staticmethod
     def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
-        """The exit code of a command and what it said, once it has ended."""
+        """Waits until a command ends; returns its exit code and output."""
         try:
             said, _ = process.communicate(timeout=ENDED)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             said, _ = process.communicate()
-            raise AssertionError(f"not over after {ENDED:.0f} s:\n{said}") from None
+            raise AssertionError(f"still running after {ENDED:.0f} s:\n{said}") from None
         return process.returncode, said
 
     def settings(self) -> dict[str, str]:
-        """What `.env` holds."""
+        """The settings in `.env`."""
         lines = (self.folder / ".env").read_text().splitlines()
         pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
         return {name: value for name, _, value in pairs}
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """What `docker inspect` says of each service's container, running or not."""
+        """The result of `docker inspect` for each service's container, running or not."""
         kind = (f"{LABEL}.project={self.project}", f"{LABEL}.oneoff=False")
         filters = [part for text in kind for part in ("--filter", text)]
         ids = self.docker("ps", "--all", "--quiet", *filters).split()
@@ -125,22 +125,22 @@ class Stack(Checkout):
         return {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found}
 
     def volumes(self) -> set[str]:
-        """The volumes that its containers use, those without a name of ours included."""
+        """The volumes that its containers use, including anonymous ones."""
         mounts = (mount for found in self.containers().values() for mount in found["Mounts"])
         return {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
 
     def left(self, volumes: set[str]) -> set[str]:
-        """The containers and networks that there are, and which of these volumes."""
+        """The containers, networks and volumes that remain of the project and of these volumes."""
         of_project = ("--quiet", "--filter", f"{LABEL}.project={self.project}")
         kinds = (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
         labelled = {line for kind in kinds for line in self.docker(*kind, *of_project).split()}
         return labelled | volumes & {*self.docker("volume", "ls", "--quiet").split()}
 
     def crash(self, service: str) -> None:
-        """Kills a service as the kernel would; its restart policy is to start it again.
+        """Kills a service as the kernel would; its restart policy starts it again.
 
-        From inside the engine, whose process numbers they are, and which `docker kill` would tell
-        that the service is not to be started again.
+        The kill runs in a container that sees the engine's process ids. After `docker kill`, the
+        engine would not restart the service.
         """
         found = self.containers()
         as_root = ("--user", "0", "--pid", "host", "--network", "none", "--entrypoint", "bash")
@@ -148,7 +148,7 @@ class Stack(Checkout):
         self.docker("run", "--rm", *as_root, found["code"]["Config"]["Image"], *kill)
 
     def wait_until_back(self, service: str, restarts: int) -> None:
-        """Waits until a service has been started again, and is healthy."""
+        """Waits until a service has been restarted and is healthy."""
         until = time.monotonic() + HEALTHY
         while True:
             found = self.containers()[service]
@@ -170,12 +170,12 @@ class Stack(Checkout):
         )
 
     def objects(self) -> dict[str, int]:
-        """The size of everything in its bucket."""
+        """The size of each object in its bucket."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket="lake")
         return {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}
 
     def runs(self) -> dict[str, str]:
-        """The status of every run that Dagster's storage in PostgreSQL knows."""
+        """The status of every run in Dagster's storage in PostgreSQL."""
         query = "select run_id, status from runs"
         psql = ("psql", "--username=dagster", "--csv", "--tuples-only", "--command", query)
         said = self.docker("exec", self.containers()["postgres"]["Id"], *psql)

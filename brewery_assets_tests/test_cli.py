@@ -1,4 +1,4 @@
-"""`brewery run` and its kin as a person sees them: on a terminal, in a pipe, and when it fails."""
+"""`brewery run` and other commands as a user sees them: in a terminal, in a pipe, on failure."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ from demo.s3 import free_port
 pytestmark = pytest.mark.slow("each command is a whole run in a separate process")
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-OURS = "warning: Other accounts can log in to this machine."  # on a machine where they can
+OURS = "warning: Other accounts can log in to this machine."  # printed on such a machine
 PATIENCE = 120.0
 
 
@@ -39,14 +39,14 @@ def checkout(pipeline: Pipeline, tmp_path: Path) -> Checkout:
 
 
 def run(checkout: Checkout, *arguments: str) -> tuple[int, str]:
-    """The command's exit code and what it said, but for the warning about this machine."""
+    """The command's exit code and output, without the warning about this machine."""
     code, said = checkout.run(*checkout.brewery(*arguments))
     lines = said.splitlines(keepends=True)
     return code, "".join(line for line in lines if not line.startswith(OURS))
 
 
 def on_a_terminal(checkout: Checkout, *arguments: str, ctrl_c_after: str = "") -> tuple[int, str]:
-    """The same on a pseudo-terminal, where Ctrl-C is typed once it has said that."""
+    """The same in a pseudo-terminal; Ctrl-C is typed after `ctrl_c_after` appears."""
     process, terminal = pty.fork()
     if not process:
         os.chdir(checkout.folder)
@@ -58,7 +58,7 @@ def on_a_terminal(checkout: Checkout, *arguments: str, ctrl_c_after: str = "") -
             continue
         try:
             heard = os.read(terminal, 65_536)
-        except OSError:  # the end, as Linux says it
+        except OSError:  # on Linux, the end of the output
             break
         said += heard.decode(errors="replace")
         if not typed and ctrl_c_after in said:
@@ -70,7 +70,7 @@ def on_a_terminal(checkout: Checkout, *arguments: str, ctrl_c_after: str = "") -
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said
 
 
-def test_in_a_pipe_there_are_plain_lines_and_the_summary_and_nothing_from_others(
+def test_in_a_pipe_the_output_is_plain_lines_and_a_summary(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     code, said = run(checkout, "run")
@@ -90,7 +90,7 @@ def test_in_a_pipe_there_are_plain_lines_and_the_summary_and_nothing_from_others
     assert "INFO" not in said
 
 
-def test_on_a_terminal_a_bar_shows_the_pages_and_goes(
+def test_in_a_terminal_a_progress_bar_shows_the_pages_and_then_disappears(
     pipeline: Pipeline, checkout: Checkout, real_rows: list[Row]
 ) -> None:
     pipeline.api.rows[:] = real_rows[:2_400]
@@ -98,13 +98,13 @@ def test_on_a_terminal_a_bar_shows_the_pages_and_goes(
     assert code == 0, said
     assert "━" in said
     assert "page 10 of 12: 2,000 breweries" in said
-    assert "\x1b[?25h" in said  # the cursor is there again
+    assert "\x1b[?25h" in said  # the cursor is visible again
     lines = ESCAPES.sub("", said.rpartition("\x1b[2K")[2]).split("\r\n")
     assert any(line.startswith("Published as snapshot ") for line in lines)
     assert not any("━" in line for line in lines)
 
 
-def test_verbose_shows_the_log_of_dagster_too(checkout: Checkout) -> None:
+def test_verbose_also_shows_the_log_of_dagster(checkout: Checkout) -> None:
     code, said = run(checkout, "run", "--verbose")
     assert code == 0, said
     assert "Spark engine: " in said
@@ -112,7 +112,7 @@ def test_verbose_shows_the_log_of_dagster_too(checkout: Checkout) -> None:
     assert "\nPublished as snapshot " in said
 
 
-def test_a_source_that_is_down_is_explained_in_a_few_lines_at_the_end(checkout: Checkout) -> None:
+def test_a_source_that_is_down_is_explained_in_the_last_lines(checkout: Checkout) -> None:
     url = f"http://127.0.0.1:{free_port()}/v1"
     checkout.environment["BREWERY_API_URL"] = url
     code, said = run(checkout, "run")
@@ -132,7 +132,7 @@ def test_a_source_that_is_down_is_explained_in_a_few_lines_at_the_end(checkout: 
 
 
 @pytest.mark.usefixtures("published")
-def test_a_check_that_blocks_is_explained_with_its_numbers_and_the_command_that_accepts_it(
+def test_a_failed_blocking_check_is_explained_with_numbers_and_the_command_that_accepts_it(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     pipeline.api.rows[:] = GOOD[:5]
@@ -145,15 +145,15 @@ def test_a_check_that_blocks_is_explained_with_its_numbers_and_the_command_that_
 
 
 def only_run(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun:
-    """The run that Dagster's storage there has."""
-    monkeypatch.chdir(checkout.folder)  # to which the paths in dagster.yaml are relative
+    """The only run in the checkout's Dagster storage."""
+    monkeypatch.chdir(checkout.folder)  # the paths in dagster.yaml are relative to it
     with dg.DagsterInstance.from_config(".") as instance:
         (run,) = instance.get_runs()
     return run
 
 
 @pytest.mark.parametrize("when", ["starting", "bronze_breweries"])
-def test_ctrl_c_ends_it_cleanly_and_says_so(
+def test_ctrl_c_stops_a_run_cleanly_with_a_message(
     pipeline: Pipeline, checkout: Checkout, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     pipeline.api.faults = Faults(hanging=1.0)
@@ -168,7 +168,7 @@ def test_ctrl_c_ends_it_cleanly_and_says_so(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("published")
-def test_a_signal_ends_it_with_its_engine_and_what_was_published_stays(
+def test_a_signal_stops_a_run_and_its_engine_and_keeps_what_was_published(
     pipeline: Pipeline, checkout: Checkout, real_rows: list[Row], number: signal.Signals
 ) -> None:
     pipeline.api.rows[:] = real_rows
@@ -187,14 +187,16 @@ def test_a_signal_ends_it_with_its_engine_and_what_was_published_stays(
     assert not psutil.wait_procs(family, timeout=30)[1]
 
 
-def test_a_reader_that_goes_does_not_end_the_run(pipeline: Pipeline, checkout: Checkout) -> None:
+def test_a_run_continues_if_the_reader_of_its_output_exits(
+    pipeline: Pipeline, checkout: Checkout
+) -> None:
     process = checkout.start("bash", "-c", f"{' '.join(checkout.brewery('run'))} | head -n 1")
     said, _ = process.communicate(timeout=PATIENCE)
     assert "breweries" in said or OURS in said
     assert pipeline.newest("gold_brewery_changes").rows == 0
 
 
-def test_the_report_ends_with_its_path(pipeline: Pipeline, checkout: Checkout) -> None:
+def test_the_report_command_prints_the_path_last(pipeline: Pipeline, checkout: Checkout) -> None:
     pipeline.run()
     opener = checkout.folder / "browser"
     opener.write_text(f'#!/bin/sh\nprintf %s "$1" >{checkout.folder}/opened\n')
@@ -217,14 +219,14 @@ STATUS = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { statu
 
 
 def asked(address: str, query: str, run_id: str) -> dict[str, Any]:
-    """What the UI's server answers."""
+    """The answer of the UI's server to a GraphQL query about a run."""
     body = {"query": query, "variables": {"run": run_id}}
     answer = requests.post(f"{address}/graphql", json=body, timeout=60).json()
     (found,) = answer["data"].values()
     return dict(found)
 
 
-def test_the_ui_executes_a_run_again_from_its_failure(
+def test_the_ui_reexecutes_a_run_from_its_failed_step(
     pipeline: Pipeline, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = Path(pipeline.uri)

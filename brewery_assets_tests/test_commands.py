@@ -1,4 +1,4 @@
-"""Every way of running the pipeline that the documentation names, typed as a person would."""
+"""Every documented way to run the pipeline, typed as a user types it."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from brewery_assets_tests.scenario import GOOD
 from demo.s3 import free_port
 
 pytestmark = pytest.mark.slow("each command is a whole run in a separate process")
-IN_DEMO = pytest.mark.xdist_group("demo")  # whose folder is made once
+IN_DEMO = pytest.mark.xdist_group("demo")  # one process, so that the demo runs once
 
 MODULE = ("-m", "brewery_assets.definitions")
 
@@ -52,7 +52,9 @@ def test_each_command_runs_the_same_pipeline_with_the_settings_of_a_dotenv_file(
     assert (checkout.folder / ".dagster" / "storage").is_dir()
 
 
-def test_a_bad_setting_stops_before_any_work(pipeline: Pipeline, checkout: Checkout) -> None:
+def test_an_invalid_setting_stops_the_run_before_any_work(
+    pipeline: Pipeline, checkout: Checkout
+) -> None:
     checkout.environment["LAKE_URI"] = "ftp://host/lake"
     code, said = checkout.run("dg", "launch", "--job", JOB)
     assert code != 0
@@ -63,7 +65,7 @@ def test_a_bad_setting_stops_before_any_work(pipeline: Pipeline, checkout: Check
     assert not pipeline.api.requests
 
 
-def test_a_failing_run_exits_with_an_error_that_says_why_without_the_token(
+def test_a_failed_run_exits_with_an_error_that_names_the_cause_without_the_token(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     port = free_port()
@@ -79,7 +81,7 @@ def test_a_failing_run_exits_with_an_error_that_says_why_without_the_token(
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory, published_lake: Path) -> tuple[Checkout, str]:
-    """A checkout whose lake had a snapshot when the demo ran, and what the demo said.
+    """A checkout whose lake had a snapshot before the demo ran, and the output of the demo.
 
     Port 8000 is taken, and a .env points elsewhere.
     """
@@ -90,7 +92,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, published_lake: Path) -> tupl
     )
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # taken by somebody else: as good
+        with contextlib.suppress(OSError):  # already taken by another process
             taken.bind(("127.0.0.1", 8000))
             taken.listen()
         code, said = checkout.run(sys.executable, "-m", "demo.run")
@@ -154,13 +156,13 @@ def test_each_line_of_the_readme_for_a_tool_reads_every_row(demo: tuple[Checkout
 
 
 def shown_by(example: str, folder: Path) -> str:
-    """What an example prints in a folder."""
+    """The output of an example that runs in a folder."""
     command = [sys.executable, "-c", example]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.usefixtures("published")
-def test_the_example_of_two_layers_reads_those_that_belong_together(
+def test_the_example_of_two_layers_reads_matching_snapshots(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     (code,) = (found for found in EXAMPLES if "SET VARIABLE silver" in found)
@@ -168,12 +170,12 @@ def test_the_example_of_two_layers_reads_those_that_belong_together(
     assert re.search(belgium, shown_by(code, tmp_path))
     pipeline.api.rows[:] = GOOD[:2]
     pipeline.run("bronze_breweries", "silver_breweries", "rejected_breweries")
-    assert re.search(belgium, shown_by(code, tmp_path))  # the silver that gold counts, as before
+    assert re.search(belgium, shown_by(code, tmp_path))  # still the silver that gold was made from
     pipeline.run()
     assert "Belgium" not in shown_by(code, tmp_path)
 
 
-def test_the_example_of_changes_shows_those_of_every_snapshot(
+def test_the_example_of_changes_shows_the_changes_of_every_snapshot(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     (code,) = (found for found in EXAMPLES if "gold_brewery_changes" in found)
@@ -193,7 +195,7 @@ def test_the_example_of_changes_shows_those_of_every_snapshot(
     assert re.search(rf"changed.*{re.escape(changed['name'])}.*city: \S+ → Elsewhere", shown())
 
 
-def test_the_commands_for_s3_work_as_they_are_written(
+def test_the_documented_commands_for_s3_work_as_written(
     tmp_path: Path,
 ) -> None:
     checkout = Checkout(tmp_path / "checkout", {})
@@ -221,7 +223,7 @@ def test_the_commands_for_s3_work_as_they_are_written(
 
 
 @pytest.mark.usefixtures("published")
-def test_an_older_bronze_is_refined_again_by_the_command_of_the_documentation(
+def test_the_documented_command_rebuilds_silver_from_an_older_bronze(
     pipeline: Pipeline, checkout: Checkout
 ) -> None:
     oldest = pipeline.newest("bronze_breweries").snapshot

@@ -1,4 +1,4 @@
-"""The pages for people: each link leads somewhere, and the README stays short."""
+"""The pages of the documentation: each link has a target, and the README is short."""
 
 import re
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def prose(page: Path) -> str:
-    """A page without its blocks of code."""
+    """A page without its code blocks."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def anchors(page: Path) -> Iterator[str]:
-    """The headings of a page as GitHub names them in links."""
+    """The anchors that GitHub makes from the headings of a page."""
     for heading in re.findall(r"^#+ (.*)$", prose(page), flags=re.MULTILINE):
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+def test_every_link_of_a_page_has_a_target(page: Path) -> None:
     for link in LINK.findall(prose(page)):
         if link.startswith(("https://", "http://", "mailto:")):
             continue
@@ -39,7 +39,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{page}: {link}"
 
 
-def test_every_page_of_docs_can_be_found_from_the_readme() -> None:
+def test_the_readme_links_to_every_page_of_docs() -> None:
     linked = set(LINK.findall(prose(Path("README.md"))))
     pages = {str(page) for page in PAGES if page.parent == Path("docs")}
     assert pages <= {link.partition("#")[0] for link in linked}

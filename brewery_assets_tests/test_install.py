@@ -1,4 +1,4 @@
-"""Installing: which Python is taken, and what is said where something is missing."""
+"""Installation: which Python is used, and the message if something is missing."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs a script of the project's where no programs are but these, as scripts."""
+    """Runs one of the project's scripts with a PATH of these programs, themselves scripts."""
 
     def run(*command: str, **programs: str) -> tuple[int, str, str]:
         programs = {name.replace("_", "."): script for name, script in programs.items()}
@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def test_python3_is_taken_if_it_fits(run: Run) -> None:
+def test_python3_is_used_if_its_version_fits(run: Run) -> None:
     assert run("python", "", python3="echo 3.14.8", python3_13="echo 3.13.1") == (
         0,
         "python3\n",
@@ -46,7 +46,7 @@ def test_python3_is_taken_if_it_fits(run: Run) -> None:
 
 
 @pytest.mark.parametrize("lacking", ["3.9.2", "3.15.0", "3.11.2 without venv"])
-def test_else_the_newest_that_fits_and_that_is_said(run: Run, lacking: str) -> None:
+def test_otherwise_the_newest_fitting_python_is_used_and_named(run: Run, lacking: str) -> None:
     assert run(
         "python",
         "",
@@ -57,7 +57,7 @@ def test_else_the_newest_that_fits_and_that_is_said(run: Run, lacking: str) -> N
     ) == (0, "python3.12\n", f"python3 is {lacking}: using python3.12, which is 3.12.1\n")
 
 
-def test_where_none_fits_one_sentence_says_what_was_found(run: Run) -> None:
+def test_if_no_python_fits_one_sentence_says_what_was_found(run: Run) -> None:
     code, printed, said = run(
         "python",
         "",
@@ -72,7 +72,7 @@ def test_where_none_fits_one_sentence_says_what_was_found(run: Run) -> None:
     )
 
 
-def test_where_there_is_none_at_all_that_is_said(run: Run) -> None:
+def test_if_there_is_no_python_the_error_says_so(run: Run) -> None:
     assert run("python", "") == (
         1,
         "",
@@ -81,17 +81,19 @@ def test_where_there_is_none_at_all_that_is_said(run: Run) -> None:
     )
 
 
-def test_one_that_was_named_is_not_replaced(run: Run) -> None:
+def test_a_python_named_by_the_user_is_not_replaced(run: Run) -> None:
     code, _, said = run("python", "python3.9", python3="echo 3.12.1", python3_9="echo 3.9.2")
     assert code == 1
     assert "but python3.9 is 3.9.2. " in said
 
 
-def test_a_real_interpreter_is_looked_into(run: Run) -> None:
+def test_the_version_of_a_real_interpreter_is_checked(run: Run) -> None:
     assert run("python", sys.executable) == (0, f"{sys.executable}\n", "")
 
 
-def test_too_little_space_is_said_before_anything_is_installed(run: Run, tmp_path: Path) -> None:
+def test_too_little_disk_space_is_reported_before_anything_is_installed(
+    run: Run, tmp_path: Path
+) -> None:
     code, _, said = run(
         *("install", sys.executable, str(tmp_path / "venv")), df="echo; echo '/dev/x 9 9 400 9% /'"
     )
@@ -104,7 +106,7 @@ def test_too_little_space_is_said_before_anything_is_installed(run: Run, tmp_pat
 
 
 @pytest.mark.slow("makes a virtual environment")
-def test_a_package_index_that_does_not_answer_is_said(run: Run, tmp_path: Path) -> None:
+def test_an_unreachable_package_index_is_reported(run: Run, tmp_path: Path) -> None:
     code, _, said = run(
         *("install", sys.executable, str(tmp_path / "venv")), df="echo; echo '/dev/x 9 9 4000 9% /'"
     )
@@ -121,6 +123,6 @@ def test_a_package_index_that_does_not_answer_is_said(run: Run, tmp_path: Path) 
         ("0", "debootstrap is missing (Debian and Ubuntu: apt install debootstrap)"),
     ],
 )
-def test_a_fresh_test_says_what_it_needs(run: Run, user: str, why: str) -> None:
+def test_make_fresh_test_says_what_it_needs(run: Run, user: str, why: str) -> None:
     said = f"make fresh_test: {why}\n"
     assert run("fresh_test", "forky", "quick_test", id=f"echo {user}") == (1, "", said)

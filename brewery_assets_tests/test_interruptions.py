@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, or executed again from where they failed."""
+"""Runs that are killed, stopped, or re-executed from their failed step."""
 
 import os
 import signal
@@ -32,31 +32,31 @@ def checkout(pipeline: Pipeline, published: None, tmp_path: Path, real_rows: lis
 
 
 def start(checkout: Checkout, pipeline: Pipeline, until: Callable[[], bool]) -> Process:
-    """A run in its own process, at the moment when that happens."""
+    """Starts a run in a separate process; returns when the condition is true."""
     pipeline.api.requests.clear()
     process = checkout.start(*checkout.job())
     limit = time.monotonic() + 60
     while not pipeline.api.requests or not until():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < limit
-        # It takes seconds to start, during which there is nothing to look for so closely.
+        # The run needs seconds to start; before that, frequent polling is useless.
         time.sleep(0.0005 if pipeline.api.requests else 0.05)
     return process
 
 
 def appears(folder: Path) -> Callable[[], bool]:
-    """Whether a snapshot has been begun in the folder since now."""
+    """A condition: the folder has a new snapshot, published or not."""
     before = set(folder.iterdir())
     return lambda: set(folder.iterdir()) != before
 
 
 @IN_PROCESSES
 @pytest.mark.parametrize("layer", ["bronze_breweries", "silver_breweries", "gold_brewery_counts"])
-def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next_run_works(
+def test_a_run_killed_while_it_writes_keeps_the_last_snapshot_and_the_next_run_works(
     pipeline: Pipeline, checkout: Checkout, layer: str
 ) -> None:
     def kill() -> bool:
-        """Whether the run had not published the layer yet."""
+        """Kills a run; returns whether it had not yet published the layer."""
         process = start(checkout, pipeline, appears(Path(pipeline.uri) / layer))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -74,7 +74,7 @@ def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next
     for name in LAYERS:
         newest = lake.newest(name)
         assert newest is not None
-        assert lake.reading(name) == newest  # whole, file by file
+        assert lake.reading(name) == newest  # all its files are complete
 
     pipeline.run()
     assert pipeline.newest("silver_breweries").rows == 11_822
@@ -83,11 +83,11 @@ def test_a_run_killed_while_it_writes_leaves_the_last_good_snapshot_and_the_next
 
 @IN_PROCESSES
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_told_to_stop_ends_with_its_engine(
+def test_a_run_that_receives_a_signal_stops_with_its_engine(
     pipeline: Pipeline, checkout: Checkout, number: signal.Signals
 ) -> None:
     def stop() -> bool:
-        """Whether the run had not published silver yet."""
+        """Stops a run; returns whether it had not yet published silver."""
         process = start(checkout, pipeline, appears(Path(pipeline.uri) / "silver_breweries"))
         run = psutil.Process(process.pid)
         family = [run, *run.children(recursive=True)]
@@ -105,12 +105,12 @@ def test_a_run_that_is_told_to_stop_ends_with_its_engine(
 
 
 def rerunnable() -> dg.JobDefinition:
-    """The job under the settings of the environment, for Dagster to find by name."""
+    """The job with the settings of the environment; Dagster finds this function by name."""
     return definitions_of(Settings.from_environment()).resolve_job_def("run_pipeline_brewery")
 
 
 def strict() -> dg.JobDefinition:
-    """The same with a lower limit, which scenario.py's rows exceed."""
+    """The same job with a lower limit, which scenario.py's rows exceed."""
     settings = Settings.from_environment().model_copy(update={"rejected_percent": 5})
     return definitions_of(settings).resolve_job_def("run_pipeline_brewery")
 
@@ -129,7 +129,7 @@ def settings_in_force(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("settings_in_force")
-def test_a_run_executed_again_from_its_failed_step_goes_on_from_there(
+def test_a_run_reexecuted_from_its_failed_step_continues_from_there(
     pipeline: Pipeline, kept_instance: dg.DagsterInstance
 ) -> None:
     lake = Path(pipeline.uri)
@@ -153,7 +153,7 @@ def test_a_run_executed_again_from_its_failed_step_goes_on_from_there(
 
 
 @pytest.mark.usefixtures("settings_in_force")
-def test_a_silver_that_was_refused_is_published_from_the_same_bronze_once_it_is_allowed(
+def test_a_refused_silver_is_published_from_the_same_bronze_after_the_limit_is_raised(
     pipeline: Pipeline, kept_instance: dg.DagsterInstance
 ) -> None:
     with dg.execute_job(dg.reconstructable(strict), kept_instance) as first:
@@ -171,10 +171,10 @@ def test_a_silver_that_was_refused_is_published_from_the_same_bronze_once_it_is_
 
 
 @IN_PROCESSES
-def test_two_runs_at_once_are_two_whole_snapshots(
+def test_two_runs_at_the_same_time_publish_two_complete_snapshots(
     pipeline: Pipeline, checkout: Checkout, tmp_path: Path
 ) -> None:
-    # Two machines and one lake: Dagster's own storage is not what is asked here.
+    # Two machines with one lake: each has its own Dagster storage.
     other = Checkout(
         tmp_path / "other", {"BREWERY_API_URL": pipeline.api.url, "LAKE_URI": pipeline.uri}
     )

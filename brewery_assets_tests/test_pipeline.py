@@ -1,4 +1,4 @@
-"""The pipeline as a whole: from an API on loopback to counts that an independent reader finds."""
+"""The whole pipeline: from an API on loopback to counts that an independent reader confirms."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from demo.data import Row
 from demo.faults import Faults
 
 
-def test_the_assets_form_one_lineage_and_each_says_what_a_row_of_it_is() -> None:
+def test_the_assets_form_one_lineage_and_each_description_gives_the_grain() -> None:
     graph = defs.resolve_asset_graph()
     nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
     assert {
@@ -75,7 +75,7 @@ def test_gold_counts_each_type_in_each_place_once(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.xdist_group("real data")
-def test_the_real_data_is_counted_as_the_csv_has_it(
+def test_the_counts_of_the_real_data_match_its_csv(
     pipeline: Pipeline, real_rows: list[Row], real_lake: Path
 ) -> None:
     shutil.copytree(real_lake, pipeline.uri)
@@ -107,7 +107,7 @@ def test_the_real_data_is_counted_as_the_csv_has_it(
 
 
 @pytest.mark.usefixtures("published")
-def test_a_second_run_is_a_second_snapshot_with_the_same_counts(pipeline: Pipeline) -> None:
+def test_a_second_run_publishes_a_second_snapshot_with_the_same_counts(pipeline: Pipeline) -> None:
     first = pipeline.rows("gold_brewery_counts")
     pipeline.run()
     for layer in LAYERS:
@@ -116,7 +116,7 @@ def test_a_second_run_is_a_second_snapshot_with_the_same_counts(pipeline: Pipeli
 
 
 @pytest.mark.usefixtures("published")
-def test_a_brewery_gone_at_the_source_is_gone_from_the_new_gold_and_stays_in_the_old(
+def test_a_brewery_removed_at_the_source_is_missing_in_the_new_gold_but_not_in_the_old(
     pipeline: Pipeline,
 ) -> None:
     old = pipeline.newest("gold_brewery_counts")
@@ -133,7 +133,9 @@ def test_unknown_fields_stay_in_bronze_as_served(pipeline: Pipeline) -> None:
     assert json.loads(line) == UNKNOWN_FIELDS
 
 
-def test_elements_that_are_no_objects_are_rejected_and_the_run_goes_on(pipeline: Pipeline) -> None:
+def test_elements_that_are_not_objects_are_rejected_and_the_run_continues(
+    pipeline: Pipeline,
+) -> None:
     pipeline.api.faults = Faults(strays=5)
     pipeline.run()
     assert pipeline.newest("bronze_breweries").rows == len(ROWS) + 5
@@ -167,7 +169,7 @@ def test_dropped_fields_are_null_and_no_row_is_lost(pipeline: Pipeline) -> None:
     ],
 )
 @pytest.mark.usefixtures("published")
-def test_a_source_that_misbehaves_fails_the_run_and_changes_nothing(
+def test_a_faulty_source_fails_the_run_and_changes_nothing(
     pipeline: Pipeline, faults: Faults, cause: str
 ) -> None:
     before = {layer: pipeline.newest(layer) for layer in LAYERS}
@@ -183,7 +185,9 @@ def test_a_source_that_misbehaves_fails_the_run_and_changes_nothing(
         assert pipeline.newest(layer) == before[layer]
 
 
-def test_missing_rows_that_are_allowed_are_published_as_not_verified(pipeline: Pipeline) -> None:
+def test_a_snapshot_with_allowed_missing_rows_is_published_as_not_verified(
+    pipeline: Pipeline,
+) -> None:
     pipeline.api.faults = Faults(meta_total_off_by=2)
     pipeline.missing_rows_allowed = 2
     pipeline.run()
@@ -193,7 +197,7 @@ def test_missing_rows_that_are_allowed_are_published_as_not_verified(pipeline: P
     assert len(pipeline.rows("gold_brewery_counts")) == 9
 
 
-def test_the_manifest_of_bronze_says_what_the_source_said(pipeline: Pipeline) -> None:
+def test_the_manifest_of_bronze_records_what_the_source_reported(pipeline: Pipeline) -> None:
     pipeline.run()
     source = pipeline.newest("bronze_breweries").source or {}
     assert source["url"] == pipeline.api.url

@@ -1,4 +1,4 @@
-"""Text from the source in files and pages for people: shown as it reads, and never run."""
+"""Text from the source in files and pages: shown literally, and never executed."""
 
 import csv
 import html
@@ -44,25 +44,25 @@ TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, *ORDINARY])
-def test_markdown_shows_a_text_as_it_reads(text: str) -> None:
+def test_markdown_shows_text_literally(text: str) -> None:
     assert rendered(text) == (" ".join(text.split()), TABLE)
 
 
 @repeatably
 @given(st.text(st.sampled_from(r"ab1_*`~[]()!<>|\&#;: " + '"/.@-='), max_size=30))
-def test_no_text_is_anything_else_in_a_table_of_markdown(text: str) -> None:
+def test_a_markdown_table_shows_any_text_literally(text: str) -> None:
     shown, tags = rendered(f"x{text}x")
     assert shown == " ".join(f"x{text}x".split())
     assert tags == TABLE
 
 
 @pytest.mark.parametrize("text", ORDINARY)
-def test_markdown_leaves_ordinary_text_as_it_is(text: str) -> None:
+def test_ordinary_text_is_not_changed_for_markdown(text: str) -> None:
     assert markdown_text(text) == text
 
 
 @pytest.mark.parametrize("text", ["http://a.example", "www.a.example", "joe@a.example"])
-def test_no_address_becomes_a_link_by_itself(text: str) -> None:
+def test_addresses_do_not_become_links(text: str) -> None:
     escaped = markdown_text(text)
     assert escaped != text
     assert escaped.replace("\\", "") == text
@@ -70,7 +70,7 @@ def test_no_address_becomes_a_link_by_itself(text: str) -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
 @pytest.mark.parametrize("before", ["", " ", "\u200b", "\u202e", "\x00", "\ufeff"])
-def test_a_cell_of_a_csv_that_a_spreadsheet_would_run_has_an_apostrophe(
+def test_a_csv_cell_that_a_spreadsheet_would_run_gets_an_apostrophe(
     before: str, start: str
 ) -> None:
     cell = csv_cell(f"{before}{start}1+1")
@@ -79,7 +79,9 @@ def test_a_cell_of_a_csv_that_a_spreadsheet_would_run_has_an_apostrophe(
 
 
 @pytest.mark.parametrize("start", ["\t", "\r"])
-def test_so_has_one_that_begins_with_a_tab_or_a_carriage_return(start: str) -> None:
+def test_a_csv_cell_that_begins_with_a_tab_or_carriage_return_gets_an_apostrophe(
+    start: str,
+) -> None:
     assert csv_cell(f"{start}text") == "' text"
 
 
@@ -93,18 +95,18 @@ def test_so_has_one_that_begins_with_a_tab_or_a_carriage_return(start: str) -> N
         ("55044-", "55044-"),
     ],
 )
-def test_cells_of_a_csv_as_the_source_has_them(value: str, cell: str) -> None:
+def test_values_of_the_source_become_safe_csv_cells(value: str, cell: str) -> None:
     assert csv_cell(value) == cell
 
 
 @pytest.mark.parametrize("value", ["a=1", "Baden-Württemberg", "'t IJ", "1+1", "", None, -5, -1.5])
-def test_any_other_cell_of_a_csv_is_as_it_was(value: object) -> None:
+def test_other_csv_cells_are_not_changed(value: object) -> None:
     assert csv_cell(value) == value
 
 
 @repeatably
 @given(st.text())
-def test_no_cell_of_a_csv_begins_as_a_formula_does(text: str) -> None:
+def test_no_csv_cell_begins_like_a_formula(text: str) -> None:
     written = io.StringIO()
     csv.writer(written).writerow(["x", csv_cell(text)])
     (row,) = csv.reader(io.StringIO(written.getvalue()))
@@ -112,6 +114,6 @@ def test_no_cell_of_a_csv_begins_as_a_formula_does(text: str) -> None:
     assert visible(row[1]) == row[1]
 
 
-def test_control_and_bidi_characters_are_left_out_and_breaks_are_spaces() -> None:
+def test_control_and_bidi_characters_are_removed_and_line_breaks_become_spaces() -> None:
     text = "a\x00b\x1b[31m\u202ec\u2066d\u200f \x7f\x85e\tf\r\ng\u2028h \u200d\U0001f37a"
     assert visible(text) == "ab[31mcd  e f  g h \u200d\U0001f37a"

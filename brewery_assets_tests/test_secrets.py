@@ -40,7 +40,7 @@ def with_secrets(url: str) -> str:
 
 
 def found_in(text: str | bytes) -> list[str]:
-    """The secrets that a text holds; JSON escapes a slash or not, and keeps the rest."""
+    """The secrets that a text contains. JSON escapes none of their characters but a slash."""
     content = text.encode() if isinstance(text, str) else text
     return [secret for secret in SECRETS if secret.encode() in content]
 
@@ -61,9 +61,7 @@ def found_in(text: str | bytes) -> list[str]:
         ("sc://[::1]:15002/;use_ssl=true", "sc://[::1]:15002/;use_ssl=true"),
     ],
 )
-def test_a_url_is_shown_without_user_info_and_without_the_values_of_keys(
-    url: str, shown: str
-) -> None:
+def test_a_url_is_shown_without_user_info_and_secret_values(url: str, shown: str) -> None:
     assert redacted(url) == shown
     assert holds_secret(url) is (url != shown)
 
@@ -89,7 +87,7 @@ def test_every_url_in_a_text_is_redacted() -> None:
                 f"ftp://joe:{PASSWORD}@h/v1",
                 f"http:/joe:{PASSWORD}@h/v1",
                 f"joe:{PASSWORD}@h/v1",
-                f"http://joe:{PASSWORD}@h/v1",  # its / ends the host
+                f"http://joe:{PASSWORD}@h/v1",  # the / in the password ends the host
                 f"http://h:port/v1?api_key={KEY}",
             )
         ),
@@ -113,12 +111,12 @@ def test_a_refused_setting_is_shown_without_its_secrets(
     assert not found_in("".join(traceback.format_exception(refused.value)))
 
 
-def test_an_address_for_links_is_only_ever_shown_so_its_user_info_is_dropped() -> None:
+def test_user_info_is_removed_from_the_webserver_url() -> None:
     settings = Settings(dagster_webserver_url=f"https://joe:{ENCODED}@dagster.example.org/")
     assert settings.dagster_webserver_url == "https://dagster.example.org"
 
 
-def test_the_requests_have_the_credentials_and_the_facts_do_not(api: DemoApi) -> None:
+def test_the_requests_contain_the_credentials_but_the_facts_do_not(api: DemoApi) -> None:
     facts = read(with_secrets(api.url)).facts
     assert facts["url"] == api.url
     assert not found_in(json.dumps(facts))
@@ -126,7 +124,7 @@ def test_the_requests_have_the_credentials_and_the_facts_do_not(api: DemoApi) ->
     assert all(f"?api_key={KEY}" in asked.url for asked in api.requests)
 
 
-def test_a_user_name_without_a_password_may_be_the_secret() -> None:
+def test_a_user_name_without_a_password_counts_as_a_secret() -> None:
     address = Address.of("https://a-key-of-joe@host/v1/")
     assert address.url == "https://host/v1"
     assert address.auth == (b"a-key-of-joe", b"")
@@ -134,7 +132,7 @@ def test_a_user_name_without_a_password_may_be_the_secret() -> None:
 
 
 def error_of(url: str) -> str:
-    """All that Dagster would store of the error of a read."""
+    """All that Dagster would store about the error of a read."""
     with pytest.raises(SourceError) as refused:
         read(url)
     return "".join(traceback.format_exception(refused.value))
@@ -144,7 +142,7 @@ def away() -> str:
     return f"http://127.0.0.1:{free_port()}/v1"
 
 
-def test_a_source_that_is_away_is_named_without_secrets() -> None:
+def test_an_unreachable_source_is_named_without_secrets() -> None:
     for url in (away(), "http://no-such-host.invalid/v1", "http://h..h/v1"):
         said = error_of(with_secrets(url))
         assert f"GET {url}/breweries/meta" in said
@@ -164,7 +162,7 @@ def test_an_answer_that_repeats_the_credentials_is_shown_without_them(status: in
     assert not found_in(said)
 
 
-def test_a_warning_about_headers_has_no_key(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_about_headers_does_not_contain_the_key(caplog: pytest.LogCaptureFixture) -> None:
     body = b'{"total": 0}'
 
     def answer(_: Asked) -> Iterator[bytes]:
@@ -176,7 +174,7 @@ def test_a_warning_about_headers_has_no_key(caplog: pytest.LogCaptureFixture) ->
     assert not found_in(caplog.text)
 
 
-def test_an_error_of_s3_is_shown_without_the_user_info_of_its_endpoint() -> None:
+def test_an_s3_error_is_shown_without_the_user_info_of_the_endpoint() -> None:
     said = why(EndpointConnectionError(endpoint_url=with_secrets("http://h:9000/lake")))
     assert "http://h:9000/lake?api_key=…" in said
     assert not found_in(said)
@@ -191,7 +189,7 @@ def hook() -> Iterator[WebHook]:
 
 @pytest.fixture
 def spark_remote() -> Iterator[str]:
-    """A Spark Connect server that takes any token."""
+    """A Spark Connect server that accepts any token."""
     server = SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
     _, port = server.listening_address
@@ -203,7 +201,7 @@ def spark_remote() -> Iterator[str]:
 def settings(
     api: DemoApi, hook: WebHook, spark_remote: str, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """Settings in force with a secret in each URL that may have one."""
+    """Settings of the environment, with a secret in each URL that can contain one."""
     for name, value in {
         "BREWERY_API_URL": with_secrets(api.url),
         "SPARK_REMOTE": spark_remote,
@@ -277,7 +275,7 @@ def test_a_command_leaves_no_secret_whether_its_run_succeeds_or_fails(
 
 
 @pytest.mark.slow("a command in a separate process")
-def test_a_command_with_a_refused_url_says_so_without_its_secrets(tmp_path: Path) -> None:
+def test_a_command_reports_a_refused_url_without_its_secrets(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "checkout", {"BREWERY_API_URL": with_secrets("ftp://h/v1")})
     code, said = checkout.run(*checkout.job())
     assert code != 0

@@ -1,4 +1,4 @@
-"""Settings are refused before any work, in one sentence that says what to do."""
+"""Invalid settings are refused before any work, in one sentence that says what is allowed."""
 
 import pytest
 
@@ -14,7 +14,7 @@ EMPTY = "an empty part, . or .. in a prefix means something else to an engine"
 @pytest.mark.parametrize(
     "value", ["local", "local[2]", "local[*]", "sc://spark", "sc://[::1]:1/;x=y"]
 )
-def test_every_form_of_an_engines_address_is_taken(
+def test_every_form_of_engine_address_is_accepted(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("SPARK_REMOTE", value)
@@ -77,7 +77,7 @@ def test_every_form_of_an_engines_address_is_taken(
         ),
     ],
 )
-def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(
+def test_an_invalid_value_is_refused_with_its_name_and_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -95,7 +95,7 @@ def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(
         ("s3://bucket//a b/c//", "s3://bucket/a b/c"),
     ],
 )
-def test_a_bucket_and_a_prefix_are_taken_without_needless_slashes(
+def test_unnecessary_slashes_are_removed_from_an_s3_uri(
     monkeypatch: pytest.MonkeyPatch, value: str, taken: str
 ) -> None:
     monkeypatch.setenv("LAKE_URI", value)
@@ -108,7 +108,7 @@ def test_a_bucket_and_a_prefix_are_taken_without_needless_slashes(
     "value",
     ["sc://host;token=X", "sc:/host/;token=X", "sc://user:X@host", "sc://h/?token=X", "sc://h:1/X"],
 )
-def test_a_token_in_a_refused_address_is_not_said(
+def test_the_token_of_a_refused_address_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("SPARK_REMOTE", value)
@@ -118,7 +118,7 @@ def test_a_token_in_a_refused_address_is_not_said(
     assert ENGINES in str(refused.value)
 
 
-def test_nothing_set_is_the_live_api_a_folder_and_the_embedded_engine() -> None:
+def test_the_defaults_are_the_live_api_a_folder_and_the_embedded_engine() -> None:
     settings = Settings.from_environment()
     assert settings.brewery_api_url == "https://api.openbrewerydb.org/v1"
     assert settings.lake_uri == "lake"
@@ -127,13 +127,13 @@ def test_nothing_set_is_the_live_api_a_folder_and_the_embedded_engine() -> None:
     assert settings.missing_rows_allowed == 0
 
 
-def test_an_empty_value_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_REMOTE", "")
     monkeypatch.setenv("SNAPSHOTS_KEPT", "")
     assert Settings.from_environment().spark_remote is None
     assert Settings.from_environment().snapshots_kept == 30
 
 
-def test_a_slash_at_the_end_of_the_address_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slash_at_the_end_of_the_api_url_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BREWERY_API_URL", "http://127.0.0.1:8000/v1/")
     assert Settings.from_environment().brewery_api_url == "http://127.0.0.1:8000/v1"

@@ -1,6 +1,6 @@
-"""`make build` to `make stop_environment` on real containers, and what they survive.
+"""The stack, from `make build` to `make stop_environment`, on real containers that are killed.
 
-`make run_test_stack` runs these, and needs a container engine.
+`make run_test_stack` runs these tests. They need a container engine.
 """
 
 import re
@@ -27,8 +27,8 @@ from demo.data import Row
 pytestmark = pytest.mark.stack
 
 LAKE = "breweries"
-BEFORE_SILVER = "bronze_breweries "  # the line of the layer before
-# What a run that a service took along ends with; no other service takes one along.
+BEFORE_SILVER = "bronze_breweries "  # the line of the previous layer
+# The error of a run that a killed service made fail. Other services cannot make it fail.
 FAILS_WITH = {
     "s3": r"s3://lake/breweries/\S+ could not be|http://s3:8333",
     "postgres": r'connection to server at "postgres"',
@@ -53,7 +53,7 @@ FEW_ROWS = (f"BREWERY_API_URL={FEW}", f"ACCEPT_CHECKS={','.join(ACCEPTED)}")
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack, built and up."""
+    """The stack, built and started."""
     require_engine()
     stack = Stack(tmp_path_factory.mktemp("stack") / "checkout")
     try:
@@ -81,7 +81,7 @@ def manifest(stack: Stack, layer: str, snapshot: str) -> Manifest:
 
 
 def of_published(stack: Stack) -> dict[str, int]:
-    """Every object of every published snapshot, with its size, each as its manifest says."""
+    """All objects of published snapshots with their sizes, which must match the manifests."""
     objects = stack.objects()
     found: dict[str, int] = {}
     for layer in (*LAYERS, REPORT):
@@ -96,7 +96,7 @@ def of_published(stack: Stack) -> dict[str, int]:
     return found
 
 
-def test_the_secrets_are_made_once_at_random_and_for_the_owner_alone(stack: Stack) -> None:
+def test_the_secrets_are_random_created_once_and_readable_only_by_the_owner(stack: Stack) -> None:
     file = stack.folder / ".env"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     made = file.read_text()
@@ -109,7 +109,7 @@ def test_the_secrets_are_made_once_at_random_and_for_the_owner_alone(stack: Stac
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_each_service_runs_with_as_few_rights_as_it_can_do_with(stack: Stack, service: str) -> None:
+def test_each_service_runs_with_minimal_privileges(stack: Stack, service: str) -> None:
     found = stack.containers()[service]
     config, host = found["Config"], found["HostConfig"]
     image, _, tag = config["Image"].partition(":")
@@ -131,7 +131,7 @@ def test_each_service_runs_with_as_few_rights_as_it_can_do_with(stack: Stack, se
     assert kept == ({f"{stack.project}_{VOLUMES[service]}"} if service in VOLUMES else set())
 
 
-def test_no_image_holds_a_secret(stack: Stack) -> None:
+def test_no_image_contains_a_secret(stack: Stack) -> None:
     secrets = [text for name, text in stack.settings().items() if name.startswith("STACK_")]
     for found in stack.containers().values():
         image = stack.docker("image", "inspect", found["Image"])
@@ -139,7 +139,7 @@ def test_no_image_holds_a_secret(stack: Stack) -> None:
         assert not [secret for secret in secrets if secret in image + layers]
 
 
-def test_the_pipeline_in_the_stack_fills_the_bucket_and_the_page_follows(
+def test_the_pipeline_in_the_stack_fills_the_bucket_and_the_report_follows(
     stack: Stack, real_rows: list[Row]
 ) -> None:
     said = stack.made("start_pipeline")
@@ -177,7 +177,7 @@ def test_the_pipeline_in_the_stack_fills_the_bucket_and_the_page_follows(
 
 
 def counts(stack: Stack, snapshot: str) -> Counter[str]:
-    """How many breweries of each type a published gold counts."""
+    """The number of breweries of each type in a published gold snapshot."""
     found: Counter[str] = Counter()
     for file in manifest(stack, GOLD.name, snapshot).files:
         key = f"{LAKE}/{GOLD.name}/{snapshot}/{file.path}"
@@ -188,14 +188,14 @@ def counts(stack: Stack, snapshot: str) -> Counter[str]:
 
 
 def report_of(stack: Stack) -> str | None:
-    """The gold that the newest report was made from."""
+    """The gold snapshot that the newest report was made from."""
     reports = published(stack.objects(), REPORT)
     if not reports:
         return None
     return manifest(stack, REPORT, reports[-1]).made_from["gold_brewery_counts"]
 
 
-def test_the_ui_of_the_stack_materializes_all_and_shows_what_came_of_it(stack: Stack) -> None:
+def test_the_ui_of_the_stack_materializes_all_assets_and_shows_the_results(stack: Stack) -> None:
     with chromium() as browser:
         ui = DagsterUi(browser, stack.address)
         assert ui.lineage().keys() == KINDS.keys()
@@ -208,7 +208,7 @@ def test_the_ui_of_the_stack_materializes_all_and_shows_what_came_of_it(stack: S
         assert not ui.errors
 
 
-def test_the_page_and_the_data_docs_are_made_in_the_stack_too(stack: Stack) -> None:
+def test_the_report_and_the_data_docs_are_built_in_the_stack(stack: Stack) -> None:
     if not published(stack.objects(), GOLD.name):
         stack.made("run_pipeline", *FEW_ROWS)
     before = published(stack.objects(), REPORT)
@@ -218,21 +218,21 @@ def test_the_page_and_the_data_docs_are_made_in_the_stack_too(stack: Stack) -> N
     assert f"{LAKE}/data_docs/silver_breweries/index.html" in stack.objects()
 
 
-def test_a_setting_that_is_refused_stops_the_start_before_any_work(stack: Stack) -> None:
+def test_an_invalid_setting_stops_the_start_before_any_work(stack: Stack) -> None:
     code, said = stack.make("start_environment", "PIPELINE_CRON=often")
     assert code != 0
     assert "PIPELINE_CRON=often: allowed is a cron expression, such as 0 6 * * *\n" in said
     assert {one["State"]["Health"]["Status"] for one in stack.containers().values()} == {"healthy"}
 
 
-def test_alerts_are_tried_from_where_they_are_sent(stack: Stack) -> None:
+def test_alert_test_runs_in_the_stack(stack: Stack) -> None:
     code, said = stack.make("alert_test", "ALERT_URLS=json://s3:8333/")
     assert "In the stack:" in said
     assert code != 0
     assert re.search(r"1\. json://\S+: did not arrive: .*40[0-9]", said), said
 
 
-def test_a_source_that_fails_ends_the_command_with_an_error_that_says_why(stack: Stack) -> None:
+def test_a_failing_source_ends_the_command_with_an_error_that_names_the_cause(stack: Stack) -> None:
     before = of_published(stack)
     code, said = stack.make("run_pipeline", f"BREWERY_API_URL={NOBODY}")
     assert code != 0
@@ -241,7 +241,7 @@ def test_a_source_that_fails_ends_the_command_with_an_error_that_says_why(stack:
     assert of_published(stack) == before
 
 
-def test_what_is_lost_is_limited_for_one_run_by_whoever_types_it(stack: Stack) -> None:
+def test_make_run_pipeline_can_accept_failed_checks_for_one_run(stack: Stack) -> None:
     bronze = published(stack.objects(), "bronze_breweries")
     if not bronze or manifest(stack, "bronze_breweries", bronze[-1]).rows < 11_822:
         stack.made("run_pipeline")
@@ -258,8 +258,8 @@ def test_what_is_lost_is_limited_for_one_run_by_whoever_types_it(stack: Stack) -
     assert few.check("row_count_is_plausible")["accepted_by"] in FEW_ROWS[1] + ACCEPTED[0]
 
 
-# Each service that takes a run along, and those that die in the middle of the run after it.
-DEATHS = [
+# Each service that can make a run fail, and the services to kill during the next run.
+KILLED = [
     ("s3", ("daemon", "webserver")),
     ("postgres", ("spark-master",)),
     ("spark", ("spark-worker",)),
@@ -267,8 +267,8 @@ DEATHS = [
 ]
 
 
-def run_while_dying(stack: Stack, services: Sequence[str]) -> tuple[int, str]:
-    """The exit code of a run and what it said; these services are killed while it makes silver."""
+def run_and_kill(stack: Stack, services: Sequence[str]) -> tuple[int, str]:
+    """Runs the pipeline, kills the services while it makes silver; its exit code and output."""
     process = stack.start("make", "--no-print-directory", "run_pipeline", *FEW_ROWS)
     heard = stack.until(process, BEFORE_SILVER)
     restarts = {name: stack.containers()[name]["RestartCount"] for name in services}
@@ -283,29 +283,29 @@ def run_while_dying(stack: Stack, services: Sequence[str]) -> tuple[int, str]:
     return code, said
 
 
-def test_every_service_dies_in_one_of_these_runs() -> None:
-    assert {name for taker, others in DEATHS for name in (taker, *others)} == {*SERVICES}
-    assert {taker for taker, _ in DEATHS} == FAILS_WITH.keys()
+def test_every_service_is_killed_in_one_of_these_runs() -> None:
+    assert {name for service, others in KILLED for name in (service, *others)} == {*SERVICES}
+    assert {service for service, _ in KILLED} == FAILS_WITH.keys()
 
 
-@pytest.mark.parametrize(("taker", "others"), DEATHS, ids=[taker for taker, _ in DEATHS])
-def test_a_run_outlives_the_death_of_a_service_or_fails_clearly_and_the_next_one_succeeds(
-    stack: Stack, taker: str, others: Sequence[str]
+@pytest.mark.parametrize(("service", "others"), KILLED, ids=[service for service, _ in KILLED])
+def test_a_run_survives_a_killed_service_or_fails_clearly_and_the_next_run_succeeds(
+    stack: Stack, service: str, others: Sequence[str]
 ) -> None:
     lake, runs = of_published(stack), stack.runs()
-    code, said = run_while_dying(stack, [taker])
+    code, said = run_and_kill(stack, [service])
     if code:
         last = said.rpartition("; trying again")[2]
-        assert re.search(FAILS_WITH[taker], last), said
+        assert re.search(FAILS_WITH[service], last), said
 
-    code, said = run_while_dying(stack, others)
+    code, said = run_and_kill(stack, others)
     assert code == 0, said
     assert lake.items() <= of_published(stack).items()
     assert runs.items() <= stack.runs().items()
     assert not {"STARTED", "STARTING", "QUEUED"} & {*stack.runs().values()}
 
 
-def test_more_workers_are_added_and_taken_away(stack: Stack) -> None:
+def test_workers_can_be_added_and_removed(stack: Stack) -> None:
     stack.made("start_environment", "STACK_SPARK_WORKERS=2")
     try:
         stack.wait_for(lambda: stack.logs("spark-master").count("Registering worker") >= 2)
@@ -314,7 +314,7 @@ def test_more_workers_are_added_and_taken_away(stack: Stack) -> None:
         stack.made("start_environment")
 
 
-def test_what_was_made_is_there_again_after_a_stop_and_a_start(stack: Stack) -> None:
+def test_the_lake_and_the_runs_survive_a_stop_and_a_start(stack: Stack) -> None:
     lake, runs = of_published(stack), stack.runs()
     volumes = stack.volumes()
     said = stack.made("stop_environment")

@@ -1,4 +1,4 @@
-"""What the stack's commands say where something is missing; none of it needs a container."""
+"""The messages of the stack's commands if something is missing; no test needs a container."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def stack(tmp_path: Path) -> Stack:
 
 @pytest.fixture
 def programs(stack: Stack, tmp_path: Path) -> Programs:
-    """Leaves no programs but these, as scripts, and the common ones."""
+    """Reduces PATH to the common programs and these, which are scripts."""
 
     def leave(**scripts: str) -> None:
         scripts = {name.replace("_", "-"): script for name, script in scripts.items()}
@@ -52,14 +52,14 @@ def test_without_compose_one_line_says_so(stack: Stack, programs: Programs) -> N
     assert said.startswith("Docker's compose plugin is missing (docker-compose 1.29 will do): ")
 
 
-def test_an_engine_that_does_not_answer_is_told(stack: Stack, programs: Programs) -> None:
+def test_an_engine_that_does_not_answer_is_reported(stack: Stack, programs: Programs) -> None:
     programs(docker='[ "$1" = compose ]')
     code, said = stack.make("start_environment")
     assert code != 0
     assert said.startswith("Docker does not answer: start it, or see whether you may use it")
 
 
-def test_a_port_that_is_taken_is_named_with_the_setting_that_chooses_another(
+def test_a_taken_port_is_named_with_the_setting_that_changes_it(
     stack: Stack, programs: Programs
 ) -> None:
     programs(docker="exit 0")
@@ -70,14 +70,14 @@ def test_a_port_that_is_taken_is_named_with_the_setting_that_chooses_another(
     assert "STACK_WEBSERVER_PORT=… in .env\n" in said
 
 
-def test_an_image_that_was_not_built_is_told(stack: Stack, programs: Programs) -> None:
+def test_an_image_that_was_not_built_is_reported(stack: Stack, programs: Programs) -> None:
     programs(docker='[ "$1" != image ]')
     code, said = stack.make("start_environment")
     assert code != 0
     assert "There is no image brewery-assets-dagster:0.2.0: make build\n" in said
 
 
-def test_an_env_file_of_ones_own_is_kept_and_what_it_lacks_is_told(
+def test_an_existing_env_file_is_kept_and_its_missing_secrets_are_named(
     stack: Stack, programs: Programs
 ) -> None:
     mine = f"{SECRETS[1]}=mine\nLAKE_URI=elsewhere"
@@ -95,7 +95,7 @@ def test_an_env_file_of_ones_own_is_kept_and_what_it_lacks_is_told(
     assert re.findall(r"^(STACK_\w+)=[0-9a-f]{48}$", kept, re.MULTILINE) == [SECRETS[0], SECRETS[2]]
 
 
-def test_a_number_of_workers_that_is_none_is_refused(stack: Stack, programs: Programs) -> None:
+def test_an_invalid_number_of_workers_is_refused(stack: Stack, programs: Programs) -> None:
     programs(docker="exit 0")
     code, said = stack.make("start_environment", "STACK_SPARK_WORKERS=many")
     assert code != 0
@@ -115,9 +115,7 @@ def test_settings_are_read_as_compose_reads_them(stack: Stack, programs: Program
             assert f"Port {port} is taken: " in said
 
 
-def test_data_of_a_stack_whose_secrets_are_lost_is_not_given_new_ones(
-    stack: Stack, programs: Programs
-) -> None:
+def test_no_new_secrets_are_created_for_existing_data(stack: Stack, programs: Programs) -> None:
     programs(docker='[ "$1" != volume ] || echo brewery_assets_postgres')
     code, said = stack.make("build")
     assert code != 0
@@ -125,7 +123,7 @@ def test_data_of_a_stack_whose_secrets_are_lost_is_not_given_new_ones(
     assert not (stack.folder / ".env").exists()
 
 
-def test_the_settings_of_the_stack_are_in_the_documentation_and_the_example() -> None:
+def test_the_settings_of_the_stack_are_in_the_documentation_and_in_env_example() -> None:
     used = {
         name
         for file in ("docker-compose.yml", "deploy/stack")

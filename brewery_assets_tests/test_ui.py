@@ -1,4 +1,4 @@
-"""The UI that `make dev` starts, used in a browser as a person would."""
+"""The UI that `make dev` starts, used in a browser as by a user."""
 
 import os
 import time
@@ -45,13 +45,13 @@ KINDS = {
 }
 CHECKS = {name: dict.fromkeys(rules, "Succeeded") for name, rules in RULES.items()}
 CHECKS[SILVER.name] |= {"coordinates_are_plausible": "Failed"}
-SHARPNESS = 1.5 if "PICTURES" in os.environ else 1  # `make pictures` sets it; a pixel costs time
+SHARPNESS = 1.5 if "PICTURES" in os.environ else 1  # `make pictures` sets it; more pixels cost time
 AUTOMATIONS = {"schedules/daily_pipeline", "sensors/gold_updated", "sensors/alerts"}
 
 
 @pytest.fixture(scope="module")
 def pipeline(real_rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """What the UI runs: all real rows and a lake, here to look at."""
+    """The pipeline that the UI runs, over all real rows; tests read its lake."""
     lake = tmp_path_factory.mktemp("ui") / "lake"
     with (
         DemoApi(real_rows, requests_per_minute=None) as api,
@@ -71,14 +71,14 @@ def address(
 
 @pytest.fixture
 def ui(browser: Browser, address: str) -> Iterator[DagsterUi]:
-    """A new window; in the end no page may have met an error of its own."""
+    """A new window; at the end, its pages must not have had uncaught errors."""
     ui = DagsterUi(browser, address, sharpness=SHARPNESS)
     yield ui
     ui.close()
     assert not ui.errors
 
 
-def test_materialize_all_makes_what_the_lineage_shows_and_its_pages_say_rows_and_checks(
+def test_materialize_all_makes_the_assets_of_the_lineage_and_their_pages_show_the_results(
     ui: DagsterUi, pipeline: Pipeline
 ) -> None:
     lineage = ui.lineage()
@@ -98,7 +98,7 @@ def test_materialize_all_makes_what_the_lineage_shows_and_its_pages_say_rows_and
         assert f"{passed} / {len(checks)} Passed" in lineage[asset]
 
     assert {asset: pipeline.newest(asset).rows for asset in ROWS} == ROWS
-    for asset in (GOLD.name, SILVER.name):  # a page is expensive
+    for asset in (GOLD.name, SILVER.name):  # each page is slow
         assert ui.checks(asset) == CHECKS[asset]
         assert ui.row_count(asset) == ROWS[asset]
 
@@ -116,7 +116,7 @@ def test_the_pictures_of_the_documentation_can_be_made(
     assert 10_000 < file.stat().st_size < 500_000
 
 
-def test_a_failing_source_is_a_failed_run_whose_error_can_be_read(
+def test_a_failing_source_makes_a_failed_run_with_a_readable_error(
     ui: DagsterUi, pipeline: Pipeline
 ) -> None:
     before = pipeline.lake.newest("bronze_breweries")
@@ -132,7 +132,9 @@ def test_a_failing_source_is_a_failed_run_whose_error_can_be_read(
     assert pipeline.lake.newest("bronze_breweries") == before
 
 
-def test_the_schedule_and_the_sensors_are_listed_and_can_be_switched(ui: DagsterUi) -> None:
+def test_the_schedule_and_the_sensors_are_listed_and_can_be_turned_on_and_off(
+    ui: DagsterUi,
+) -> None:
     assert ui.automations() == dict.fromkeys(AUTOMATIONS, False)
     for on in (True, False):
         for name in AUTOMATIONS:
@@ -140,7 +142,7 @@ def test_the_schedule_and_the_sensors_are_listed_and_can_be_switched(ui: Dagster
         assert ui.automations() == dict.fromkeys(AUTOMATIONS, on)
 
 
-def test_gold_made_from_its_page_makes_the_sensor_publish_the_report(
+def test_materializing_gold_on_its_page_triggers_the_report(
     ui: DagsterUi, pipeline: Pipeline
 ) -> None:
     if pipeline.lake.newest(SILVER.name) is None:

@@ -1,4 +1,4 @@
-"""What GitHub reads: it accepts the syntax, and the workflow runs the documented commands."""
+"""GitHub's files: their syntax is valid, and the workflow runs the documented commands."""
 
 import re
 import subprocess
@@ -32,7 +32,7 @@ TEMPLATES = FILE.parents[1] / "ISSUE_TEMPLATE"
         ("github-issue-forms", TEMPLATES / "feature_request.yml"),
     ],
 )
-def test_github_accepts_its_syntax(schema: str, file: Path) -> None:
+def test_github_accepts_the_syntax(schema: str, file: Path) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
     checked = subprocess.run(
         [*command, f"vendor.{schema}", str(file)],
@@ -43,7 +43,7 @@ def test_github_accepts_its_syntax(schema: str, file: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_it_runs_each_command_of_contributing_and_the_quick_one_on_every_python(
+def test_ci_runs_each_test_command_of_contributing_and_quick_test_on_every_python(
     jobs: dict[str, Any],
 ) -> None:
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def test_it_runs_each_command_of_contributing_and_the_quick_one_on_every_python(
     assert pythons == [f"3.{minor}" for minor in range(*map(int, bounds))]
 
 
-def test_the_version_has_an_entry_in_the_changelog_and_the_images_carry_it() -> None:
+def test_the_version_is_in_the_changelog_and_in_the_tags_of_the_images() -> None:
     (version,) = re.findall(
         r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
     )
@@ -69,7 +69,9 @@ def test_the_version_has_an_entry_in_the_changelog_and_the_images_carry_it() -> 
     assert {*re.findall(r'image\.version="(.+)"', (ROOT / "Dockerfile").read_text())} == {version}
 
 
-def test_it_may_only_read_and_its_actions_are_pinned_by_version(jobs: dict[str, Any]) -> None:
+def test_ci_has_only_read_permission_and_pins_the_versions_of_its_actions(
+    jobs: dict[str, Any],
+) -> None:
     text = FILE.read_text()
     assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
     used = re.findall(r"uses: (\S+)", text)

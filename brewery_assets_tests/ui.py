@@ -1,4 +1,4 @@
-"""The Dagster UI as a person has it: clicks in a browser, and what the pages then say."""
+"""The Dagster UI as a user sees it: clicks in a browser, and the text of the pages."""
 
 import itertools
 import re
@@ -11,7 +11,7 @@ expect.set_options(timeout=PATIENCE)
 TOAST = "[data-sonner-toast]"
 RUN_IS_OVER = re.compile(r"^(Success|Failure|Canceled)$")
 CHECK_IS_OVER = re.compile(r"^(Succeeded|Failed|Execution failed|Skipped|Not evaluated)$")
-# The cards of the lineage from left to right, each as the lines that stand on it.
+# The cards of the lineage from left to right, each as its lines of text.
 LINES = """cards => cards
     .map(card => [card.getBoundingClientRect(), card.firstElementChild.innerText])
     .sort(([a], [b]) => a.x - b.x || a.y - b.y)
@@ -19,10 +19,10 @@ LINES = """cards => cards
 
 
 class DagsterUi:
-    """A window on the Dagster UI at an address: that of `make dev`, or of the stack.
+    """A window with the Dagster UI of `make dev` or of the stack.
 
     Attributes:
-        errors: what went wrong in the pages themselves, and nobody caught.
+        errors: uncaught errors in the scripts of the pages.
     """
 
     def __init__(self, browser: Browser, address: str, *, sharpness: float = 1) -> None:
@@ -40,10 +40,10 @@ class DagsterUi:
         self._button("Hide navigation").click()
 
     def lineage(self) -> dict[str, list[str]]:
-        """What the lineage shows of each asset, from left to right; whole and legible."""
+        """The text that the lineage shows for each asset, from left to right."""
         self.page.goto("/asset-groups")
         self._button("Materialize all").wait_for()
-        # The list beside the graph is put away, then all groups opened: that zooms to fit.
+        # Hide the list on the right, then expand all groups: that zooms the graph to fit.
         self.page.locator("button:has([aria-label=panel_show_right])").last.click()
         self.page.locator("button:has([aria-label=settings])").last.click()
         close, unfold = (
@@ -63,24 +63,24 @@ class DagsterUi:
         return {lines[0]: lines[1:] for lines in cards.evaluate_all(LINES)}
 
     def materialize_all(self) -> str:
-        """Clicks the button of the lineage; the address of the run."""
+        """Clicks the button of the lineage; returns the address of the run."""
         self.page.goto("/asset-groups")
         return self._launched(self._button("Materialize all"))
 
     def materialize(self, asset: str) -> str:
-        """Clicks the button of the asset's page; the address of the run."""
+        """Clicks the button of the asset's page; returns the address of the run."""
         self.page.goto(f"/assets/{asset}")
         return self._launched(self._button("Materialize"))
 
     def outcome(self, run: str) -> str:
-        """What the run's page says in the end: Success, Failure or Canceled."""
+        """The final status on the run's page: Success, Failure or Canceled."""
         self.page.goto(run)
         over = self.page.get_by_text(RUN_IS_OVER)
         over.wait_for()
         return over.inner_text()
 
     def error(self, run: str) -> str:
-        """The cause of a failure, as it is to be seen in the run's log by its failed step."""
+        """The cause of a failure that the run's log shows for the failed step."""
         self.page.goto(run)
         errored = self.page.locator("[data-state=open]", has_text=re.compile(r"^Errored \([1-9]"))
         errored.get_by_text(re.compile(r"^[a-z_]+$")).first.click()
@@ -90,13 +90,13 @@ class DagsterUi:
         return cause.inner_text()
 
     def newest_run(self) -> tuple[str, str]:
-        """The address of the newest run, and what the list of runs says of it."""
+        """The address of the newest run, and its text in the list of runs."""
         self.page.goto("/runs")
         row = self.page.locator("[data-index]", has=self.page.locator("a[href^='/runs/']")).first
         return str(row.locator("a").first.get_attribute("href")), row.inner_text()
 
     def row_count(self, asset: str) -> int:
-        """What the asset's page says of its rows."""
+        """The row count on the asset's page."""
         self.page.goto(f"/assets/{asset}")
         shown = re.compile(r"Row count\s+([\d,]+)")
         body = self.page.locator("body")
@@ -104,7 +104,7 @@ class DagsterUi:
         return int(shown.findall(body.inner_text())[0].replace(",", ""))
 
     def checks(self, asset: str) -> dict[str, str]:
-        """The asset's checks, and how each ended."""
+        """The asset's checks with their results."""
         self.page.goto(f"/assets/{asset}?view=checks")
         heading = self.page.get_by_text(re.compile(r"^Checks \(\d+\)$")).inner_text()
         outcomes = self.page.get_by_text(CHECK_IS_OVER)
@@ -126,14 +126,14 @@ class DagsterUi:
 
     def switch(self, name: str, *, on: bool) -> None:
         """Switches a schedule or sensor by its toggle."""
-        if self.automations()[name] is not on:  # on a page that is older, a click may do nothing
-            # The toggle moves at once; what it stands for has happened once the server answers.
+        if self.automations()[name] is not on:  # on an outdated page, a click may do nothing
+            # The toggle moves at once, but the change is complete only when the server answers.
             with self.page.expect_response(_answers_a_mutation):
                 self._toggle(name).locator("xpath=..").click()
         expect(self._toggle(name)).to_be_checked(checked=on)
 
     def picture(self, file: Path) -> None:
-        """The window as it is, once all has arrived and no message lies over it."""
+        """Saves a picture of the window, after everything has loaded and no message covers it."""
         self.page.mouse.move(0, 0)
         self.page.wait_for_load_state("networkidle")
         expect(self.page.locator(TOAST)).to_have_count(0)
@@ -147,13 +147,13 @@ class DagsterUi:
 
     def _launched(self, button: Locator) -> str:
         button.click()
-        # Read, not clicked: the message goes by itself before a busy machine has clicked.
+        # Do not click the link: on a busy machine, the message disappears before the click.
         link = self.page.wait_for_selector(f"{TOAST} a[href^='/runs/']")
         return str(link and link.get_attribute("href"))
 
     def _toggle(self, name: str) -> Locator:
         row = self.page.locator("[data-index]", has=self.page.locator(f"a[href$='/{name}']"))
-        # It says "off" and is disabled until the state is known; the first input selects the row.
+        # The toggle is disabled until the state is known; the first input selects the row.
         toggle = row.locator("input:enabled").nth(1)
         toggle.wait_for(state="attached")
         return toggle

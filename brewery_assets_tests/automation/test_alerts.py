@@ -1,4 +1,4 @@
-"""Alerts, as they arrive at a real mail server and at a real web hook."""
+"""Alerts as they arrive at a real mail server and at a real webhook."""
 
 import json
 import os
@@ -26,8 +26,8 @@ from brewery_assets_tests.mail import SECRET, TOKEN, MailServer, WebHook
 from brewery_assets_tests.scenario import MASSACHUSETTS, OREGON, UNKNOWN_FIELDS
 from demo.faults import Faults
 
-CLEAN = [OREGON, MASSACHUSETTS]  # no check of theirs warns
-SOME = ("bronze_breweries", "silver_breweries", "rejected_breweries")  # where all is no matter
+CLEAN = [OREGON, MASSACHUSETTS]  # no check warns about them
+SOME = ("bronze_breweries", "silver_breweries", "rejected_breweries")  # enough for most tests
 UI = "https://dagster.example.org"
 
 
@@ -47,7 +47,7 @@ def hook() -> Iterator[WebHook]:
 
 
 class Ticks:
-    """The sensor's ticks, each from where the last one left off."""
+    """The sensor's ticks; each continues from the cursor of the previous one."""
 
     def __init__(self, pipeline: Pipeline, *urls: str) -> None:
         self.pipeline = pipeline
@@ -73,7 +73,7 @@ def subjects(mail: MailServer) -> list[str]:
     return [message["subject"].removeprefix("[brewery_assets] ") for message in mail.messages]
 
 
-def test_a_run_that_fails_is_told_once_to_every_address(
+def test_a_failed_run_is_reported_once_to_every_address(
     pipeline: Pipeline, mail: MailServer, hook: WebHook
 ) -> None:
     ticks = Ticks(pipeline, mail.url, hook.url)
@@ -98,7 +98,7 @@ def test_a_run_that_fails_is_told_once_to_every_address(
 
 
 @pytest.mark.usefixtures("published")
-def test_a_check_that_blocks_is_named_with_its_numbers(
+def test_a_failed_blocking_check_is_named_with_its_numbers(
     pipeline: Pipeline, mail: MailServer
 ) -> None:
     pipeline.rows_lost_percent = 10
@@ -120,7 +120,7 @@ def test_a_check_that_blocks_is_named_with_its_numbers(
     assert subjects(mail) == ["materialization failed in bronze_breweries"]
 
 
-def test_a_success_is_told_when_a_check_warns_and_not_otherwise(
+def test_a_success_is_reported_only_if_a_check_warns(
     pipeline: Pipeline, mail: MailServer, hook: WebHook
 ) -> None:
     ticks = Ticks(pipeline, mail.url, hook.url)
@@ -140,7 +140,7 @@ def test_a_success_is_told_when_a_check_warns_and_not_otherwise(
     assert post["type"] == "warning"
 
 
-def test_an_address_that_was_away_is_told_later_and_the_others_are_not_told_twice(
+def test_an_unreachable_address_gets_the_alert_later_and_the_others_get_it_once(
     pipeline: Pipeline, mail: MailServer, hook: WebHook
 ) -> None:
     ticks = Ticks(pipeline, mail.url, hook.url)
@@ -160,7 +160,7 @@ def test_an_address_that_was_away_is_told_later_and_the_others_are_not_told_twic
     assert ["403" in told[0], "404" in told[1], len(told)] == [True, True, 2]
 
 
-def test_a_new_address_is_told_of_what_happens_from_now_on(
+def test_a_new_address_gets_only_later_alerts(
     pipeline: Pipeline, mail: MailServer, hook: WebHook
 ) -> None:
     pipeline.api.faults = Faults(always_status=403)
@@ -173,7 +173,7 @@ def test_a_new_address_is_told_of_what_happens_from_now_on(
     assert ticks.tick().sent == 2
 
 
-def test_a_recovery_is_told_once_whoever_ran_it(pipeline: Pipeline, mail: MailServer) -> None:
+def test_a_recovery_is_reported_once(pipeline: Pipeline, mail: MailServer) -> None:
     ticks = Ticks(pipeline, mail.url)
     pipeline.api.rows[:] = CLEAN
     pipeline.run(*SOME)
@@ -181,7 +181,7 @@ def test_a_recovery_is_told_once_whoever_ran_it(pipeline: Pipeline, mail: MailSe
     failed = pipeline.run(*SOME, fails=True)
     pipeline.run(*SOME, fails=True)
     pipeline.api.faults = Faults()
-    pipeline.run("bronze_breweries")  # a part of it is not a recovery
+    pipeline.run("bronze_breweries")  # the success of a part is not a recovery
     pipeline.run(*SOME)
     pipeline.run(*SOME)
     ticks.tick()
@@ -193,7 +193,9 @@ def test_a_recovery_is_told_once_whoever_ran_it(pipeline: Pipeline, mail: MailSe
     assert failed.run_id in text_of(mail.messages[0])
 
 
-def test_a_failure_that_is_tried_again_is_not_told(pipeline: Pipeline, mail: MailServer) -> None:
+def test_a_failure_that_will_be_retried_is_not_reported(
+    pipeline: Pipeline, mail: MailServer
+) -> None:
     ticks = Ticks(pipeline, mail.url)
     pipeline.api.rows[:] = CLEAN
     pipeline.api.faults = Faults(always_status=403)
@@ -208,7 +210,7 @@ def aged(gold: Manifest, age: timedelta) -> datetime:
     return gold.created_at + age
 
 
-def test_gold_that_grows_stale_is_told_once_a_level_and_when_it_is_fresh_again(
+def test_stale_gold_is_reported_once_per_level_and_when_it_is_fresh_again(
     pipeline: Pipeline, mail: MailServer, hook: WebHook
 ) -> None:
     pipeline.api.rows[:] = CLEAN
@@ -232,7 +234,7 @@ def test_gold_that_grows_stale_is_told_once_a_level_and_when_it_is_fresh_again(
     assert gold.snapshot in text_of(mail.messages[0])
 
 
-def test_what_is_older_than_the_window_is_forgotten(pipeline: Pipeline, mail: MailServer) -> None:
+def test_a_run_older_than_the_window_is_forgotten(pipeline: Pipeline, mail: MailServer) -> None:
     ticks = Ticks(pipeline, mail.url)
     pipeline.api.faults = Faults(always_status=403)
     pipeline.run(fails=True)
@@ -242,10 +244,10 @@ def test_what_is_older_than_the_window_is_forgotten(pipeline: Pipeline, mail: Ma
     assert [told["runs"] for told in json.loads(ticks.cursor).values()] == [[]]
 
 
-def test_an_address_that_hangs_holds_up_no_other(
+def test_an_address_that_hangs_does_not_delay_the_others(
     pipeline: Pipeline, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes a connection, and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # accepts a connection, but never answers
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         hanging = f"mailto://{address}?from=a@example.org&to=b@example.org&cto=0.3"
         ticks = Ticks(pipeline, hanging, hook.url)
@@ -258,7 +260,7 @@ def test_an_address_that_hangs_holds_up_no_other(
 
 
 @pytest.mark.usefixtures("published")
-def test_alerts_of_runs_go_out_while_the_lake_is_away(
+def test_alerts_of_runs_are_sent_while_the_lake_cannot_be_read(
     pipeline: Pipeline, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tick = Sensor(pipeline, hook, monkeypatch)
@@ -266,12 +268,12 @@ def test_alerts_of_runs_go_out_while_the_lake_is_away(
     pipeline.api.faults = Faults(always_status=403)
     pipeline.run(fails=True)
     for manifest in Path(pipeline.uri).glob("gold_brewery_counts/*/_manifest.json"):
-        manifest.write_text("what a broken disk leaves")
+        manifest.write_text("not a manifest")
     assert tick() == "sent 1"
     assert hook.posts[0]["title"].endswith("failed in bronze_breweries")
 
 
-def test_no_secret_of_an_address_is_said_or_kept(pipeline: Pipeline, hook: WebHook) -> None:
+def test_no_secret_of_an_address_is_shown_or_stored(pipeline: Pipeline, hook: WebHook) -> None:
     hook.status = 500
     slack = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#alerts"
     gone = "mailto://someone:a-mail-password@127.0.0.1:9?from=a@example.org&to=b@example.org"
@@ -288,7 +290,7 @@ def test_no_secret_of_an_address_is_said_or_kept(pipeline: Pipeline, hook: WebHo
     assert "500" in found.problems[0]
 
 
-def test_the_html_of_an_alert_shows_what_it_was_given() -> None:
+def test_the_html_of_an_alert_escapes_its_text() -> None:
     alert = Alert("test", "x", {"Error": "<b>1 & 2</b>"}, {"a / b": "<i>"}, 'http://x/"')
     assert "&lt;b&gt;1 &amp; 2&lt;/b&gt;" in alert.html()
     assert "<i>" not in alert.html()
@@ -300,7 +302,7 @@ AlertTest = Callable[[str], tuple[int, str]]
 
 @pytest.fixture
 def alert_test(monkeypatch: pytest.MonkeyPatch) -> AlertTest:
-    """What `make alert_test` runs, under these addresses: its exit code, and what it said."""
+    """Runs the command of `make alert_test` with these addresses; its exit code and output."""
 
     def alert_test(urls: str) -> tuple[int, str]:
         monkeypatch.setenv("ALERT_URLS", urls)
@@ -310,7 +312,9 @@ def alert_test(monkeypatch: pytest.MonkeyPatch) -> AlertTest:
 
 
 @pytest.mark.slow("a command in a separate process")
-def test_the_command_of_alert_test_ends_with_its_code(hook: WebHook, tmp_path: Path) -> None:
+def test_alert_test_exits_with_an_error_if_the_message_did_not_arrive(
+    hook: WebHook, tmp_path: Path
+) -> None:
     hook.status = 500
     done = subprocess.run(
         [sys.executable, "-m", "brewery_assets", "alert-test"],
@@ -325,7 +329,7 @@ def test_the_command_of_alert_test_ends_with_its_code(hook: WebHook, tmp_path: P
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_alert_test_says_of_each_address_whether_the_message_arrived(
+def test_alert_test_says_for_each_address_whether_the_message_arrived(
     mail: MailServer, hook: WebHook, alert_test: AlertTest
 ) -> None:
     code, said = alert_test(f"{mail.url} {hook.url}")
@@ -342,7 +346,7 @@ def test_alert_test_says_of_each_address_whether_the_message_arrived(
     assert TOKEN not in said
 
 
-def test_alert_test_without_an_address_or_with_a_bad_one_says_so(alert_test: AlertTest) -> None:
+def test_alert_test_reports_a_missing_or_invalid_address(alert_test: AlertTest) -> None:
     assert alert_test("") == (
         2,
         "ALERT_URLS is not set: .env.example has examples\n",
@@ -354,7 +358,7 @@ def test_alert_test_without_an_address_or_with_a_bad_one_says_so(alert_test: Ale
 
 
 class Sensor:
-    """The sensor as Dagster ticks it, under the environment's settings."""
+    """The sensor as Dagster calls it, with the settings of the environment."""
 
     def __init__(self, pipeline: Pipeline, hook: WebHook, patch: pytest.MonkeyPatch) -> None:
         patch.setenv("ALERT_URLS", hook.url)
@@ -376,7 +380,7 @@ class Sensor:
         return reason.skip_message if isinstance(reason, dg.SkipReason) else reason
 
 
-def test_the_sensor_reads_addresses_where_they_stand(
+def test_the_sensor_reads_the_addresses_from_the_environment(
     pipeline: Pipeline, hook: WebHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tick = Sensor(pipeline, hook, monkeypatch)

@@ -32,7 +32,7 @@ def schedule_of(settings: Settings) -> dg.ScheduleDefinition:
     return found
 
 
-def test_the_pipeline_runs_every_day_at_six_and_again_when_a_machine_fails() -> None:
+def test_the_pipeline_runs_every_day_at_six_and_is_retried_if_a_machine_fails() -> None:
     schedule = schedule_of(Settings())
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "UTC")
     assert schedule.job_name == JOB
@@ -43,14 +43,14 @@ def test_the_pipeline_runs_every_day_at_six_and_again_when_a_machine_fails() -> 
     assert request.tags["dagster/retry_on_asset_or_op_failure"] == "false"
 
 
-def test_when_it_runs_is_a_setting() -> None:
+def test_the_time_of_the_schedule_is_a_setting() -> None:
     schedule = schedule_of(Settings(pipeline_cron="30 4 * * 1-5", pipeline_timezone="Asia/Seoul"))
     assert schedule.cron_schedule == "30 4 * * 1-5"
     assert schedule.execution_timezone == "Asia/Seoul"
 
 
-def look(pipeline: Pipeline, instance: dg.DagsterInstance | None = None) -> str | None:
-    """The key of the run that the sensor asks for; None when it asks for none."""
+def requested_run_key(pipeline: Pipeline, instance: dg.DagsterInstance | None = None) -> str | None:
+    """The key of the run that the sensor requests; None if it requests no run."""
     with dg.build_sensor_context(
         instance=instance or pipeline.instance, resources={"lake": pipeline.lake}
     ) as context:
@@ -61,43 +61,43 @@ def look(pipeline: Pipeline, instance: dg.DagsterInstance | None = None) -> str 
     return found.run_key
 
 
-def test_the_newest_gold_is_reported_once(pipeline: Pipeline) -> None:
-    assert look(pipeline) is None  # there is none yet
+def test_the_report_of_the_newest_gold_is_requested_once(pipeline: Pipeline) -> None:
+    assert requested_run_key(pipeline) is None  # there is no gold yet
     pipeline.api.rows[:] = [OREGON]
-    for _ in range(3):  # between two looks, or while the daemon was down
+    for _ in range(3):  # between two ticks, or while the daemon was down
         pipeline.run()
     newest = pipeline.newest(GOLD).snapshot
-    assert look(pipeline) == newest
-    assert look(pipeline) == newest  # Dagster itself starts one run for a key
+    assert requested_run_key(pipeline) == newest
+    assert requested_run_key(pipeline) == newest  # Dagster itself starts one run for a key
     pipeline.run(REPORT)
-    assert look(pipeline) is None
-    pipeline.run("gold_brewery_counts")  # alone, from the silver that is there
-    assert look(pipeline) == pipeline.newest(GOLD).snapshot != newest
+    assert requested_run_key(pipeline) is None
+    pipeline.run("gold_brewery_counts")  # only gold, from the existing silver
+    assert requested_run_key(pipeline) == pipeline.newest(GOLD).snapshot != newest
 
 
-def test_a_gold_that_was_refused_is_not_reported(pipeline: Pipeline) -> None:
+def test_no_report_is_requested_for_a_refused_gold(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = [OREGON, SILESIA]
     pipeline.run()
     pipeline.run(REPORT)
     pipeline.rows_lost_percent = 10
     pipeline.api.rows[:] = [OREGON]
     pipeline.run(fails=True)
-    assert look(pipeline) is None
+    assert requested_run_key(pipeline) is None
 
 
 @pytest.mark.usefixtures("published")
-def test_a_gold_of_another_instance_is_reported_too(pipeline: Pipeline) -> None:
+def test_a_report_is_requested_for_gold_of_another_instance(pipeline: Pipeline) -> None:
     with dg.DagsterInstance.ephemeral() as other:
-        assert look(pipeline, other) == pipeline.newest(GOLD).snapshot
+        assert requested_run_key(pipeline, other) == pipeline.newest(GOLD).snapshot
 
 
 @pytest.mark.usefixtures("published")
-def test_a_run_that_goes_on_may_make_the_report_itself(pipeline: Pipeline) -> None:
+def test_no_report_is_requested_before_the_run_that_made_gold_ends(pipeline: Pipeline) -> None:
     run_id = pipeline.newest(GOLD).run_id
     started = dg.DagsterRun(job_name=JOB, run_id=run_id, status=dg.DagsterRunStatus.STARTED)
     with dg.DagsterInstance.ephemeral() as other:
         other.add_run(started)
-        assert look(pipeline, other) is None
+        assert requested_run_key(pipeline, other) is None
 
 
 def operate(checkout: Checkout, verb: str) -> str:
@@ -125,7 +125,7 @@ def wait_for(happened: Callable[[], object], log: Path) -> None:
 
 
 @pytest.mark.slow("waits for the daemon")
-def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
+def test_with_the_daemon_a_failure_is_reported_once_and_new_gold_gets_a_report(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     closed = True
@@ -184,7 +184,7 @@ def test_with_the_daemon_a_failure_is_told_once_and_new_gold_becomes_a_page(
     assert TOKEN.encode() not in kept
 
 
-def test_status_of_a_platform_that_has_not_been_used_yet(pipeline: Pipeline) -> None:
+def test_the_status_before_the_first_run(pipeline: Pipeline) -> None:
     with dg.DagsterInstance.from_config(str(ROOT)) as instance:
         said = operations.status(instance, pipeline.lake, datetime.now(timezone.utc))
     assert "Daemon: not running: `make dev` starts it\n" in said
@@ -194,7 +194,7 @@ def test_status_of_a_platform_that_has_not_been_used_yet(pipeline: Pipeline) -> 
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "status", "run", "report", "verify"])
-def test_a_setting_that_is_wrong_is_named(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(Path.cwd()))
     monkeypatch.setenv("LAKE_URI", "ftp://host/lake")
     code, said = brewery(verb)
@@ -203,12 +203,12 @@ def test_a_setting_that_is_wrong_is_named(verb: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "status", "run", "report", "log"])
-def test_in_another_folder_a_command_says_where_to_type_it(verb: str) -> None:
+def test_in_another_folder_a_command_says_where_to_run_it(verb: str) -> None:
     said = "DAGSTER_HOME is not set: type this in the project's folder\n"
     assert brewery(verb) == (2, said)
 
 
-def test_any_other_word_is_refused() -> None:
+def test_an_unknown_command_is_refused() -> None:
     code, said = brewery("restart")
     assert code == 2
     assert "No such command 'restart'" in said

@@ -1,4 +1,4 @@
-"""The audits: what they find, and that nothing is published past them."""
+"""The checks: what they find, and that nothing is published if a blocking one fails."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ NO_META = {"meta_before": None, "meta_after": None, "doubt": "no /meta"}
         (b"", 0, said(0), True),
     ],
 )
-def test_bronze_is_complete_when_its_distinct_ids_are_what_both_metas_say(
+def test_bronze_is_complete_if_its_distinct_ids_match_both_meta_totals(
     content: bytes, distinct: int, source: dict[str, Any], passes: bool
 ) -> None:
     outcome = checks_bronze.complete_against_source(content, source | as_read(content, distinct))
@@ -78,7 +78,7 @@ def test_bronze_is_complete_when_its_distinct_ids_are_what_both_metas_say(
     assert outcome.numbers["rows"] == content.count(b"\n")
 
 
-def test_counts_that_differ_from_what_the_source_says_are_named() -> None:
+def test_counts_that_differ_from_those_of_the_source_are_named() -> None:
     found = profile(
         {"id": 1, "brewery_type": "micro", "country": "Italy"},
         {"id": 2, "brewery_type": "micro", "country": None},
@@ -158,7 +158,7 @@ def test_columns_that_are_new_missing_or_of_another_type_are_named() -> None:
         (0, None, 0, False),
     ],
 )
-def test_a_snapshot_may_not_lose_more_than_a_share_of_the_one_before(
+def test_a_snapshot_may_not_lose_more_rows_than_the_limit(
     rows: int, previous: int | None, lost: float, passes: bool
 ) -> None:
     outcome = checks_bronze.row_count_is_plausible(rows, previous, 10)
@@ -166,20 +166,20 @@ def test_a_snapshot_may_not_lose_more_than_a_share_of_the_one_before(
     assert outcome.numbers["lost_percent"] == lost
 
 
-def test_a_snapshot_may_lose_exactly_what_is_allowed() -> None:
+def test_a_snapshot_may_lose_exactly_the_allowed_percentage() -> None:
     for percent in range(100):
         assert checks_bronze.row_count_is_plausible(100 - percent, 100, percent).passed
         assert not checks_bronze.row_count_is_plausible(99 - percent, 100, percent).passed
 
 
-def test_a_row_lost_or_doubled_between_bronze_and_silver_is_seen() -> None:
+def test_a_row_lost_or_duplicated_between_bronze_and_silver_is_found() -> None:
     conserved = checks_silver.rows_are_conserved
     assert conserved(bronze=10, silver=8, rejected=2).passed
     assert not conserved(bronze=10, silver=8, rejected=1).passed
     assert not conserved(bronze=10, silver=9, rejected=2).passed
 
 
-def test_a_required_column_with_a_null_is_seen() -> None:
+def test_a_required_column_with_a_null_is_found() -> None:
     filled = checks_silver.required_columns_are_filled
     assert filled({"id": 0, "name": 0}).passed
     outcome = filled({"id": 0, "name": 2})
@@ -195,12 +195,12 @@ def test_places_that_are_new_or_gone_are_named_with_their_counts() -> None:
     outcome = known(places, {("italy", "bolzano"), ("italy", "rome")})
     assert not outcome.passed
     assert outcome.numbers["new"] == {"italy/bolzanno": 1}
-    # An alias's state is known, but is not gone if it was never there.
+    # The state of an alias counts as known, but not as gone if it was absent before.
     assert known({("italy", "rome"): 1, ("south_korea", "daegu"): 1}, {("italy", "rome")}).passed
     assert outcome.numbers["gone"] == ["italy/rome"]
 
 
-def test_a_count_lost_moved_or_doubled_in_gold_is_seen() -> None:
+def test_a_count_lost_moved_or_duplicated_in_gold_is_found() -> None:
     def counts(country: dict[str, int], kind: dict[str, int]) -> dict[str, Counter[str]]:
         return {"country": Counter(country), "brewery_type": Counter(kind)}
 
@@ -261,7 +261,7 @@ BLOCKING = {
 }
 
 
-def test_every_rule_blocks_or_warns_and_says_so(pipeline: Pipeline) -> None:
+def test_every_rule_is_shown_as_blocking_or_warning(pipeline: Pipeline) -> None:
     found = results_of(pipeline.run())
     for rules, blocking in ((WARNINGS, False), (BLOCKING, True)):
         for layer, names in rules.items():
@@ -274,7 +274,7 @@ def test_every_rule_blocks_or_warns_and_says_so(pipeline: Pipeline) -> None:
     assert all(spec.description for layer in RULES for spec in check_specs(layer))
 
 
-def test_the_dirty_rows_warn_with_their_numbers_and_are_published(pipeline: Pipeline) -> None:
+def test_the_dirty_rows_cause_warnings_with_numbers_and_are_published(pipeline: Pipeline) -> None:
     run = pipeline.run()
     passed = {name for name, check in results_of(run).items() if check.passed}
     failed = set(results_of(run)) - passed
@@ -307,10 +307,10 @@ def test_the_dirty_rows_warn_with_their_numbers_and_are_published(pipeline: Pipe
 
 
 @pytest.mark.xdist_group("real data")
-def test_the_real_data_passes_but_for_five_breweries_far_from_their_country(
+def test_the_real_data_passes_except_for_five_breweries_far_from_their_country(
     pipeline: Pipeline, real_rows: list[Row], real_lake: Path
 ) -> None:
-    shutil.copytree(real_lake, pipeline.uri)  # a snapshot to be compared with
+    shutil.copytree(real_lake, pipeline.uri)  # the snapshot to compare with
     pipeline.api.rows[:] = real_rows
     run = pipeline.run()
     failed = {name for name, check in results_of(run).items() if not check.passed}
@@ -334,7 +334,7 @@ def test_one_far_brewery_is_found_in_each_of_many_countries(pipeline: Pipeline) 
         name = f"Country {country}"
         return {**OREGON, "id": f"{country:02}-{number:02}", "country": name, **degrees}
 
-    pipeline.api.rows[:] = [  # all at one place: their deviation is none, but for rounding
+    pipeline.api.rows[:] = [  # all at one place: the deviation is zero, except for rounding
         *(brewery(c, n, longitude=c + 0.1, latitude=0.3) for c in range(70) for n in range(27)),
         *(brewery(c, 99, longitude=c + 0.1, latitude=0.3 + c / 10) for c in range(70)),
         brewery(70, 0, longitude=0.0, latitude=0.0),
@@ -346,7 +346,7 @@ def test_one_far_brewery_is_found_in_each_of_many_countries(pipeline: Pipeline) 
     assert found["examples"] == [f"{c:02}-99" for c in range(2, 12)]
 
 
-def test_a_truncated_source_is_refused_every_day_until_it_is_allowed(
+def test_a_truncated_source_is_refused_in_every_run_until_it_is_accepted(
     pipeline: Pipeline, real_rows: list[Row]
 ) -> None:
     pipeline.api.rows[:] = real_rows[:200]
@@ -371,7 +371,7 @@ def test_a_truncated_source_is_refused_every_day_until_it_is_allowed(
     assert pipeline.newest("bronze_breweries").rows == 20
 
 
-def test_a_place_that_was_not_there_before_is_named(pipeline: Pipeline) -> None:
+def test_a_new_place_is_named_once(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = GOOD
     pipeline.run()
     misspelt = {**OREGON, "id": "new", "state_province": "Oergon"}
@@ -382,7 +382,7 @@ def test_a_place_that_was_not_there_before_is_named(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.usefixtures("published")
-def test_the_manifest_keeps_what_was_checked(pipeline: Pipeline) -> None:
+def test_the_manifest_keeps_the_results_of_the_checks(pipeline: Pipeline) -> None:
     checks = pipeline.newest("silver_breweries").checks
     assert {check["name"]: check["passed"] for check in checks} == {
         "rows_are_conserved": True,
@@ -397,7 +397,7 @@ def test_the_manifest_keeps_what_was_checked(pipeline: Pipeline) -> None:
     }
 
 
-def test_a_field_that_the_source_drops_or_adds_is_named_once(pipeline: Pipeline) -> None:
+def test_a_field_that_is_new_or_changes_its_type_is_named_once(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = [{**row, "founded": 1990} for row in GOOD]
     first = numbers_of(pipeline.run())["bronze_breweries.columns_as_before"]
     assert first["compared_with"] == "nothing"
@@ -416,7 +416,7 @@ def test_a_field_that_the_source_drops_or_adds_is_named_once(pipeline: Pipeline)
 
 
 @pytest.mark.usefixtures("published")
-def test_a_column_that_an_older_version_wrote_otherwise_is_no_obstacle(
+def test_columns_written_differently_by_an_older_version_do_not_fail_the_run(
     pipeline: Pipeline,
 ) -> None:
 
@@ -424,14 +424,14 @@ def test_a_column_that_an_older_version_wrote_otherwise_is_no_obstacle(
         del manifest["columns"]["phone"]
         manifest["columns"]["longitude"] = "string"
 
-    tampered(pipeline, "silver_breweries", older)
+    tamper_with(pipeline, "silver_breweries", older)
     assert pipeline.run().success
 
 
-def tampered(
+def tamper_with(
     pipeline: Pipeline, layer: str, change: Callable[[Path, dict[str, Any]], None]
 ) -> None:
-    """A hand lays itself on the newest published snapshot, its manifest included."""
+    """Changes the newest published snapshot and its manifest."""
     folder = Path(pipeline.uri) / pipeline.newest(layer).folder
     manifest = json.loads((folder / "_manifest.json").read_text())
     change(folder, manifest)
@@ -460,7 +460,7 @@ def one_row_more(_: Path, manifest: dict[str, Any]) -> None:
     ],
 )
 @pytest.mark.usefixtures("published")
-def test_a_check_that_blocks_leaves_the_draft_and_keeps_the_old_gold(
+def test_a_failed_blocking_check_leaves_the_draft_and_keeps_the_old_gold(
     pipeline: Pipeline,
     layer: str,
     change: Callable[[Path, dict[str, Any]], None],
@@ -469,7 +469,7 @@ def test_a_check_that_blocks_leaves_the_draft_and_keeps_the_old_gold(
 ) -> None:
     before = {name: pipeline.newest(name) for name in ("silver_breweries", "gold_brewery_counts")}
     gold = pipeline.rows("gold_brewery_counts")
-    tampered(pipeline, layer, change)
+    tamper_with(pipeline, layer, change)
     rest = {"silver_breweries", "rejected_breweries", "gold_brewery_counts"}
     if layer == "silver_breweries":
         rest = {"gold_brewery_counts"}
@@ -490,8 +490,8 @@ def test_a_check_that_blocks_leaves_the_draft_and_keeps_the_old_gold(
 
 
 @pytest.mark.usefixtures("published")
-def test_doubled_ids_are_named(pipeline: Pipeline) -> None:
-    tampered(pipeline, "bronze_breweries", double_a_line)
+def test_duplicate_ids_are_named(pipeline: Pipeline) -> None:
+    tamper_with(pipeline, "bronze_breweries", double_a_line)
     found = results_of(pipeline.run("silver_breweries", "rejected_breweries", fails=True))
     assert found["silver_breweries.ids_are_unique"].metadata["examples"].value == [OREGON["id"]]
 
@@ -503,14 +503,14 @@ def test_an_asset_cannot_be_materialized_without_its_checks(pipeline: Pipeline) 
     assert "counts_add_up" in str(raised.value.__cause__)
 
 
-def test_every_check_of_a_layer_is_shown_on_its_asset_and_one_that_blocks_says_so() -> None:
+def test_every_check_of_a_layer_is_shown_on_its_asset() -> None:
     nodes = defs.resolve_asset_graph().asset_check_keys
     found = {(key.asset_key.to_user_string(), key.name) for key in nodes}
     expected = {(layer, name) for layer, rules in RULES.items() for name in rules}
     assert found == expected | {("silver_data_docs", "meets_expectations")}
 
 
-def test_another_code_location_hears_of_a_gold_that_is_published_and_of_no_other(
+def test_a_sensor_of_another_code_location_sees_only_published_gold(
     pipeline: Pipeline,
 ) -> None:
     @dg.asset_sensor(asset_key=dg.AssetKey("gold_brewery_counts"), job_name="of_another_team")
@@ -530,7 +530,7 @@ def test_another_code_location_hears_of_a_gold_that_is_published_and_of_no_other
     first = pipeline.run()
     assert heard() == [first.run_id]
     refined = ("silver_breweries", "rejected_breweries")
-    tampered(pipeline, "silver_breweries", one_row_more)
+    tamper_with(pipeline, "silver_breweries", one_row_more)
     refused = pipeline.run("gold_brewery_counts", fails=True)
     assert not results_of(refused)["gold_brewery_counts.counts_add_up"].passed
     assert heard() == []
@@ -538,7 +538,7 @@ def test_another_code_location_hears_of_a_gold_that_is_published_and_of_no_other
     assert heard() == [second.run_id]
 
 
-def test_gold_grows_stale_after_a_day_and_two_hours() -> None:
+def test_the_freshness_policy_of_gold_warns_after_26_hours_and_fails_after_50() -> None:
     (spec,) = gold_brewery_counts.specs
     policy = spec.freshness_policy
     assert isinstance(policy, TimeWindowFreshnessPolicy)

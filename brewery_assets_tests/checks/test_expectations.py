@@ -1,4 +1,4 @@
-"""The audit of silver by Great Expectations: what it finds, and that it stays out of the way."""
+"""The audit of silver by Great Expectations: what it finds, and that it is optional."""
 
 import importlib.util
 import re
@@ -18,7 +18,7 @@ from demo.data import Row
 from demo.s3 import S3Server
 
 DOCS = "data_docs/silver_breweries"
-# One process for all: importing the library takes ten seconds.
+# One process for all tests: importing the library takes ten seconds.
 pytestmark = pytest.mark.xdist_group("spark")
 EXPECTATIONS = pytest.mark.slow("needs Great Expectations")
 AUDIT = "silver_data_docs"
@@ -26,9 +26,9 @@ AUDIT = "silver_data_docs"
 
 @pytest.fixture
 def installed() -> None:
-    """Great Expectations, which is an optional group."""
+    """Requires Great Expectations, an optional dependency group."""
     if importlib.util.find_spec("great_expectations") is None:
-        missing("`make audit_silver` installs the Great Expectations that this needs")
+        missing("Great Expectations is not installed; run `make audit_silver`")
 
 
 def audit(pipeline: Pipeline, *, fails: bool = False) -> dg.ExecuteInProcessResult:
@@ -74,7 +74,7 @@ def test_the_real_data_meets_every_expectation(
 
 @EXPECTATIONS
 @pytest.mark.parametrize("engine", ["Sail", "Apache Spark"])
-def test_what_is_not_met_is_named_with_its_numbers_and_published_as_html(
+def test_unmet_expectations_are_named_with_numbers_and_published_as_html(
     request: pytest.FixtureRequest, installed: None, pipeline: Pipeline, engine: str
 ) -> None:
     pipeline.api.rows[:] = [*GOOD, {**GOOD[0], "id": "no-uuid", "phone": "1"}]
@@ -106,7 +106,7 @@ NO_PAIR = ", ".join(
 
 
 @EXPECTATIONS
-def test_the_pages_of_an_older_audit_go(installed: None, pipeline: Pipeline) -> None:
+def test_the_pages_of_an_older_audit_are_deleted(installed: None, pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = GOOD
     for _ in range(2):
         pipeline.run()
@@ -116,7 +116,7 @@ def test_the_pages_of_an_older_audit_go(installed: None, pipeline: Pipeline) -> 
 
 
 @EXPECTATIONS
-def test_on_s3_the_pages_are_such_as_a_browser_opens(
+def test_on_s3_the_pages_have_the_content_type_of_html(
     installed: None, pipeline_on_s3: Pipeline, s3: S3Server, prefix: str
 ) -> None:
     pipeline_on_s3.run()
@@ -127,7 +127,7 @@ def test_on_s3_the_pages_are_such_as_a_browser_opens(
     assert head["ContentType"] == "text/html"
 
 
-def test_without_great_expectations_the_audit_says_how_to_get_it(
+def test_without_great_expectations_the_audit_says_how_to_install_it(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.run()
@@ -135,7 +135,9 @@ def test_without_great_expectations_the_audit_says_how_to_get_it(
     assert "`make audit_silver` installs it" in failure_of(audit(pipeline, fails=True))
 
 
-def test_the_pipeline_neither_runs_the_audit_nor_imports_what_it_needs(pipeline: Pipeline) -> None:
+def test_the_pipeline_neither_runs_the_audit_nor_imports_great_expectations(
+    pipeline: Pipeline,
+) -> None:
     steps = {
         job: {node.name for node in defs.resolve_job_def(job).nodes}
         for job in ("run_pipeline_brewery", "audit_silver")
@@ -150,7 +152,7 @@ def test_the_pipeline_neither_runs_the_audit_nor_imports_what_it_needs(pipeline:
     assert subprocess.run([sys.executable, "-c", imported], cwd=folder, check=False).returncode == 0
 
 
-def test_a_run_that_makes_silver_leaves_the_audit_for_later(
+def test_a_run_of_all_assets_does_not_run_the_audit(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "great_expectations", None)

@@ -1,4 +1,4 @@
-"""Every number of every check is that of an independent count."""
+"""Every number of every check equals that of an independent count."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ from demo.faults import Faults
 from demo.server import DemoApi
 from demo.source import STRAYS
 
-pytestmark = pytest.mark.xdist_group("check numbers")  # one process runs the pipeline for all
+pytestmark = pytest.mark.xdist_group("check numbers")  # one process, so that the pipeline runs once
 ACCEPTED = (
     "row_count_is_plausible",
     "rejections_are_few",
@@ -46,16 +46,16 @@ ACCEPTED = (
 SUSPICIONS = ("suspect_breweries", "no_more_suspicions_than_before")
 CHECKS = sorted(
     {(layer, name) for layer, rules in RULES.items() for name in rules}
-    - {SUSPICIONS}  # counted below: test_suspects.py has the rules
+    - {SUSPICIONS}  # tested below; test_suspects.py tests its rules
 )
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What the checks of one run report, by asset and check, and what the run read.
+    """What one run read, and what its checks report, by asset and check.
 
     Attributes:
-        previous: the run before it in the same lake; None for the first.
+        previous: the previous run in the same lake; None for the first.
     """
 
     read: Read
@@ -65,14 +65,14 @@ class Reported:
 
 
 def dirty_changed() -> list[Row]:
-    """Breweries gone and new, closed, moved, misspelled, served twice; fields gone and new."""
+    """Breweries removed, added, closed, moved, misspelled, duplicated; fields removed and added."""
     rows = [
         OREGON | {"state_province": "Oergon"},
         MASSACHUSETTS | {"brewery_type": "closed", "phone": None},
         MISSOURI_MISSPELT | {"longitude": 0, "latitude": "0.0"},
         MISSOURI_AGAIN | {"brewery_type": "none", "founded": 1990},
         FLANDERS_IN_FRENCH | {"longitude": None},
-        FLANDERS_IN_DUTCH | {"state_province": None},  # its older name has it
+        FLANDERS_IN_DUTCH | {"state_province": None},  # its older field `state` has it
         SILESIA,
         SILESIA | {"name": "Browar Cztery Ściany II", "postal_code": "55100"},
         IRELAND | {"latitude": 51.9, "brewery_type": "Taproom "},
@@ -98,7 +98,7 @@ def _served(record: dict[str, str]) -> Row:
 
 
 def real_changed() -> list[Row]:
-    """Each change hits a sixteenth of the breweries or less, by the first letter of the id."""
+    """The bundled data after changes, which the first hexadecimal digit of the id decides."""
     gone, no_phone, no_name, closed, odd = "01", "23", "4", "5", "6"
     rows: list[Row] = []
     for at, old in enumerate(real()):
@@ -124,7 +124,7 @@ def real_changed() -> list[Row]:
 
 
 def odd_coordinates(at: int, row: Row) -> Row:
-    """In turn: swapped, at 0, 0, half a pair, far away, as text."""
+    """In turn: swapped, at (0, 0), half a pair, far away, as text."""
     longitude, latitude = row["longitude"], row["latitude"]
     return [
         {"longitude": latitude, "latitude": longitude},

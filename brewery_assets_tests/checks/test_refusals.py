@@ -1,4 +1,4 @@
-"""Nothing wrong is published, whatever the source serves; and how to publish all the same."""
+"""Faulty data is not published. Data that is only implausible can be accepted."""
 
 import shutil
 from collections import Counter
@@ -98,7 +98,7 @@ def test_a_source_that_lost_a_field_is_refused_and_the_old_gold_stays(
     assert "fields without a value" in alert.checks[f"silver_breweries / {check}"]
 
 
-def test_an_empty_source_is_refused_before_bronze(strict: Pipeline) -> None:
+def test_an_empty_source_is_refused_and_bronze_is_not_published(strict: Pipeline) -> None:
     strict.api.rows.clear()
     run = strict.run(fails=True)
     assert not results_of(run)["bronze_breweries.row_count_is_plausible"].passed
@@ -136,7 +136,9 @@ def test_an_empty_gold_is_never_published(strict: Pipeline) -> None:
         pytest.param(without("address_1"), id="street alone"),
     ],
 )
-def test_an_older_shape_of_a_record_is_read_as_the_newer(strict: Pipeline, older: Change) -> None:
+def test_records_with_older_field_names_are_read_like_newer_ones(
+    strict: Pipeline, older: Change
+) -> None:
     silver = sorted(strict.rows("silver_breweries"), key=lambda row: str(row["id"]))
     gold = strict.rows("gold_brewery_counts")
     strict.api.rows[:] = map(older, strict.api.rows)
@@ -148,10 +150,10 @@ def test_an_older_shape_of_a_record_is_read_as_the_newer(strict: Pipeline, older
 
 
 @pytest.mark.usefixtures("published")
-def test_a_check_that_was_accepted_publishes_and_says_so(strict: Pipeline) -> None:
+def test_an_accepted_check_does_not_block_and_is_shown_as_accepted(strict: Pipeline) -> None:
     strict.api.rows[:] = map(null("brewery_type"), strict.api.rows)
     strict.accept_checks = FULL
-    run = strict.run(fails=True)  # what was accepted is about silver alone
+    run = strict.run(fails=True)  # the accepted check is of silver; one of gold still blocks
     types = numbers_of(run)["gold_brewery_counts.countries_and_types_are_still_there"]
     assert types["shrunk"]["brewery_type: micro"]["now"] == 0
     assert strict.newest("silver_breweries").run_id == run.run_id
@@ -173,11 +175,13 @@ def test_a_check_that_was_accepted_publishes_and_says_so(strict: Pipeline) -> No
     assert said in "\n".join(alert.checks.values())
 
     strict.accept_checks = None
-    strict.run()  # compared with what was accepted
+    strict.run()  # compared with the accepted snapshot
 
 
 @pytest.mark.usefixtures("published")
-def test_one_run_accepts_a_check_in_the_launchpad(strict: Pipeline, real_rows: list[Row]) -> None:
+def test_the_launchpad_can_accept_checks_for_one_run(
+    strict: Pipeline, real_rows: list[Row]
+) -> None:
     strict.api.rows[:] = real_rows[:100]
     strict.run(fails=True)
     accept = ["row_count_is_plausible", FULL, "countries_and_types_are_still_there"]
@@ -186,7 +190,7 @@ def test_one_run_accepts_a_check_in_the_launchpad(strict: Pipeline, real_rows: l
 
 
 @pytest.mark.parametrize("name", ["ids_are_unique", "no_such_check"])
-def test_only_what_someone_can_judge_can_be_accepted(strict: Pipeline, name: str) -> None:
+def test_only_checks_of_plausibility_can_be_accepted(strict: Pipeline, name: str) -> None:
     strict.accept_checks = name
     run = strict.run(fails=True)
     assert (
@@ -197,7 +201,7 @@ def test_only_what_someone_can_judge_can_be_accepted(strict: Pipeline, name: str
 
 
 @pytest.mark.parametrize(("rejected", "passes"), [(0, True), (5, True), (6, False), (100, False)])
-def test_few_lines_may_be_rejected(rejected: int, *, passes: bool) -> None:
+def test_only_few_lines_may_be_rejected(rejected: int, *, passes: bool) -> None:
     outcome = checks_silver.rejections_are_few(rejected, 100, 5, [])
     assert outcome.passed is passes
     assert outcome.numbers == {
@@ -227,7 +231,7 @@ def test_few_lines_may_be_rejected(rejected: int, *, passes: bool) -> None:
         ),
     ],
 )
-def test_a_column_may_not_get_much_emptier(
+def test_a_column_may_not_lose_more_values_than_the_limit(
     now: dict[str, float], before: dict[str, float] | None, emptier: dict[str, Any]
 ) -> None:
     outcome = checks_silver.columns_are_as_full_as_before(now, before, 10, [])
@@ -237,7 +241,7 @@ def test_a_column_may_not_get_much_emptier(
 
 
 @pytest.mark.parametrize(("before", "now"), [(64.4, 54.4), (80.0, 70.0)])
-def test_a_column_may_lose_exactly_what_is_allowed(before: float, now: float) -> None:
+def test_a_column_may_lose_exactly_the_allowed_percentage(before: float, now: float) -> None:
     full = checks_silver.columns_are_as_full_as_before
     assert full({"phone": now}, {"phone": before}, 10, []).passed
     assert not full({"phone": now - 0.1}, {"phone": before}, 10, []).passed
@@ -265,7 +269,7 @@ def test_a_large_country_may_not_lose_more_than_half(now: int, shrunk: dict[str,
     assert outcome.numbers["shrunk"] == shrunk
 
 
-def test_half_a_pair_of_coordinates_is_none(strict: Pipeline) -> None:
+def test_an_invalid_pair_of_coordinates_becomes_null(strict: Pipeline) -> None:
     wrong: dict[str, tuple[Any, Any]] = {
         "swapped": (1.35, 103.8),
         "half": (103.8, None),

@@ -1,4 +1,4 @@
-"""The demo API is what every other test takes for the real one, so it is tested over HTTP too."""
+"""The demo API over HTTP. All other tests use it in place of the real API."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ from demo.server import DemoApi
 
 ROOT = Path(__file__).parents[2]
 TOTAL = 11_822
-SOON = 60.0  # seconds, for what takes less than one on an idle machine
+SOON = 60.0  # seconds, for work that takes less than one on an idle machine
 JSON = {"Accept": "application/json"}
 PAGE = "breweries?sort=id:asc&per_page=200&page="
 Get = Callable[..., requests.Response]
@@ -72,13 +72,13 @@ def test_sorted_pages_hold_every_brewery_once(api: DemoApi, get: Get) -> None:
     assert get(f"{PAGE}{10**17}").json() == []
 
 
-def test_an_answer_does_not_wait_for_its_first_part_to_be_acknowledged(get: Get) -> None:
+def test_an_answer_does_not_wait_for_the_acknowledgment_of_its_first_part(get: Get) -> None:
     took = []
     for number in range(1, 31):
         started = time.monotonic()
         get(f"breweries?per_page=1&sort=id&page={number}")
         took.append(time.monotonic() - started)
-    assert min(took[10:]) < 0.03  # Linux acknowledges after 0.04 s, but the first ones at once
+    assert min(took[10:]) < 0.03  # Linux acknowledges after 0.04 s, except the first parts
 
 
 def test_without_sort_pages_overlap_and_the_order_changes(get: Get) -> None:
@@ -99,7 +99,7 @@ def test_a_row_has_the_apis_fields_with_nulls_and_numbers(api: DemoApi, get: Get
     assert sum(row["longitude"] is None for row in api.rows) == 2_435
 
 
-def test_sort_takes_several_fields_both_directions_and_the_alias_type(
+def test_sort_accepts_several_fields_both_directions_and_the_alias_type(
     api: DemoApi, get: Get
 ) -> None:
     wanted = sorted(api.rows, key=lambda row: row["id"], reverse=True)
@@ -121,7 +121,7 @@ def test_sort_takes_several_fields_both_directions_and_the_alias_type(
         ("by_type=brewery", "by_type", "The by_type contains invalid brewery type: brewery"),
     ],
 )
-def test_a_request_that_breaks_the_rules_is_refused(
+def test_an_invalid_request_is_refused(
     api: DemoApi, get: Get, query: str, field: str, problem: str
 ) -> None:
     refused = get(f"breweries?{query}")
@@ -135,7 +135,7 @@ def test_a_request_that_breaks_the_rules_is_refused(
     assert isinstance(browser.json(), dict)
 
 
-def test_every_broken_rule_is_named(get: Get) -> None:
+def test_every_invalid_parameter_is_named(get: Get) -> None:
     errors = get("breweries?per_page=0&page=x&sort=x&by_type=x").json()["errors"]
     assert set(errors) == {"per_page", "page", "sort", "by_type"}
 
@@ -163,7 +163,7 @@ def test_filters_select_rows_and_meta_counts_the_same(
     assert get(f"breweries/meta?{query}").json()["total"] == len(wanted)
 
 
-def test_by_ids_takes_a_list_and_a_filter_that_fits_nothing_answers_no_rows(
+def test_by_ids_accepts_a_list_and_a_filter_without_matches_returns_no_rows(
     api: DemoApi, get: Get
 ) -> None:
     wanted = sorted(row["id"] for row in api.rows[:3])
@@ -188,7 +188,7 @@ def test_answers_may_be_cached_for_five_minutes(get: Get) -> None:
         assert get(path).headers["Cache-Control"] == "public, max-age=300"
 
 
-def test_what_does_not_exist_answers_404_as_json(api: DemoApi, get: Get) -> None:
+def test_an_unknown_path_is_answered_with_404_as_json(api: DemoApi, get: Get) -> None:
     missing = get("breweries/no-such-id")
     assert (missing.status_code, missing.json()) == (404, {"message": "Couldn't find Brewery"})
     for url in (f"{api.url}/beers", f"http://127.0.0.1:{api.port}/v2/breweries"):
@@ -207,7 +207,7 @@ def test_random_and_search_answer_rows(get: Get) -> None:
     assert get("breweries/search").status_code == 422
 
 
-def test_beyond_the_limit_it_answers_429_and_after_retry_after_well_again() -> None:
+def test_above_the_limit_it_answers_429_until_retry_after_has_passed() -> None:
     with DemoApi([], requests_per_minute=3, minute=1.0) as api:
         url = f"{api.url}/breweries"
         answers = [requests.get(url, headers=JSON, timeout=SOON) for _ in range(3)]
@@ -228,7 +228,7 @@ def test_the_default_limit_is_120_a_minute() -> None:
     assert 30 <= int(answers[-1].headers["Retry-After"]) <= 60
 
 
-def test_changed_rows_show_in_the_next_answer_and_the_callers_list_stays_whole() -> None:
+def test_changed_rows_are_in_the_next_answer_and_the_callers_list_is_not_changed() -> None:
     mine = load()[:3]
     with DemoApi(mine) as api:
         url = f"{api.url}/breweries?sort=name"
@@ -251,13 +251,13 @@ def test_requests_are_recorded_with_method_url_and_headers(api: DemoApi, get: Ge
 # Faults of the delivery
 
 
-def test_fail_first_answers_503_to_each_url_and_then_well(api: DemoApi, get: Get) -> None:
+def test_fail_first_answers_503_to_each_url_and_then_correctly(api: DemoApi, get: Get) -> None:
     api.faults = Faults(fail_first=2)
     for path in ("breweries?page=1", "breweries?page=2", "breweries/meta"):
         assert [get(path).status_code for _ in range(4)] == [503, 503, 200, 200]
 
 
-def test_always_status_answers_it_for_pages_only(api: DemoApi, get: Get) -> None:
+def test_always_status_is_the_answer_to_pages_only(api: DemoApi, get: Get) -> None:
     for status in (204, 403, 429, 500):
         api.faults = Faults(always_status=status)
         assert {get(f"{PAGE}{n}").status_code for n in (1, 2, 1)} == {status}
@@ -266,7 +266,7 @@ def test_always_status_answers_it_for_pages_only(api: DemoApi, get: Get) -> None
     assert get("breweries").headers["Retry-After"] == "1"
 
 
-def test_server_errors_strike_their_share_and_the_same_requests_every_time(
+def test_server_errors_hit_the_given_share_and_the_same_requests_every_time(
     api: DemoApi, get: Get
 ) -> None:
     def statuses() -> list[int]:
@@ -279,21 +279,21 @@ def test_server_errors_strike_their_share_and_the_same_requests_every_time(
     assert statuses() == first
 
 
-def test_html_answers_200_with_a_page(api: DemoApi, get: Get) -> None:
+def test_html_answers_200_with_an_html_page(api: DemoApi, get: Get) -> None:
     api.faults = Faults(html=1.0)
     answer = get("breweries")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert answer.text.startswith("<!DOCTYPE html>")
 
 
-def test_objects_answers_200_with_an_object_for_an_array(api: DemoApi, get: Get) -> None:
+def test_objects_answers_200_with_an_object_instead_of_an_array(api: DemoApi, get: Get) -> None:
     api.faults = Faults(objects=1.0)
     answer = get("breweries")
     assert (answer.status_code, set(answer.json())) == (200, {"message"})
     assert get("breweries/meta").json()["total"] == TOTAL
 
 
-def test_cut_bodies_promise_the_whole_and_close_half_way(api: DemoApi, get: Get) -> None:
+def test_cut_bodies_announce_the_full_length_and_end_halfway(api: DemoApi, get: Get) -> None:
     whole = get(f"{PAGE}1").content
     api.faults = Faults(cut_bodies=1.0)
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
@@ -308,7 +308,7 @@ def test_cut_bodies_promise_the_whole_and_close_half_way(api: DemoApi, get: Get)
     assert len(whole) * 0.4 < len(received) <= len(whole) // 2
 
 
-def test_cut_json_is_good_http_with_half_the_json(api: DemoApi, get: Get) -> None:
+def test_cut_json_is_valid_http_with_half_of_the_json(api: DemoApi, get: Get) -> None:
     whole = get(f"{PAGE}1").content
     api.faults = Faults(cut_json=1.0)
     answer = get(f"{PAGE}1")
@@ -334,7 +334,7 @@ def test_hanging_requests_get_no_answer_while_others_do(api: DemoApi, get: Get) 
         assert isinstance(hung.exception(), requests.ReadTimeout)
 
 
-def test_dripping_bodies_come_a_byte_every_fifth_of_a_second(api: DemoApi, get: Get) -> None:
+def test_dripping_bodies_send_one_byte_every_fifth_of_a_second(api: DemoApi, get: Get) -> None:
     whole = get(f"{PAGE}1").content
     api.faults = Faults(dripping=1.0)
     started = time.monotonic()
@@ -344,7 +344,7 @@ def test_dripping_bodies_come_a_byte_every_fifth_of_a_second(api: DemoApi, get: 
         assert 0.5 < time.monotonic() - started < SOON
 
 
-def test_the_server_stops_at_once_with_requests_open_and_leaves_no_thread() -> None:
+def test_the_server_stops_at_once_with_open_requests_and_leaves_no_thread() -> None:
     before = {*threading.enumerate()}
     with ThreadPoolExecutor(4) as pool:
         with DemoApi(load()[:800], faults=Faults(hanging=0.5, dripping=1.0)) as api:
@@ -361,7 +361,7 @@ def test_the_server_stops_at_once_with_requests_open_and_leaves_no_thread() -> N
 # Faults of the data
 
 
-def test_empty_pages_answer_no_rows_in_place_of_theirs(api: DemoApi, get: Get) -> None:
+def test_empty_pages_have_no_rows(api: DemoApi, get: Get) -> None:
     api.faults = Faults(empty_pages=1.0)
     assert get(f"{PAGE}1").json() == []
     assert get("breweries?page=0").status_code == 422
@@ -374,12 +374,12 @@ def test_ignore_sort_makes_sorted_pages_overlap(api: DemoApi, get: Get) -> None:
     assert ids(get(f"{PAGE}1")) != ids(get(f"{PAGE}1"))
 
 
-def test_ignore_page_answers_page_1_for_any(api: DemoApi, get: Get) -> None:
+def test_ignore_page_always_answers_page_1(api: DemoApi, get: Get) -> None:
     api.faults = Faults(ignore_page=True)
     assert ids(get(f"{PAGE}1")) == ids(get(f"{PAGE}9")) == ids(get(f"{PAGE}999"))
 
 
-def test_per_page_cap_serves_fewer_rows_and_still_all(api: DemoApi, get: Get) -> None:
+def test_per_page_cap_serves_all_rows_in_smaller_pages(api: DemoApi, get: Get) -> None:
     del api.rows[250:]
     api.faults = Faults(per_page_cap=100)
     pages = [ids(get(f"{PAGE}{n}")) for n in (1, 2, 3, 4)]
@@ -387,7 +387,7 @@ def test_per_page_cap_serves_fewer_rows_and_still_all(api: DemoApi, get: Get) ->
     assert len(set().union(*pages)) == 250
 
 
-def test_no_meta_answers_as_for_a_missing_brewery(api: DemoApi, get: Get) -> None:
+def test_no_meta_answers_404_like_an_unknown_brewery(api: DemoApi, get: Get) -> None:
     api.faults = Faults(no_meta=True)
     answer = get("breweries/meta")
     assert (answer.status_code, answer.json()) == (404, get("breweries/meta2").json())
@@ -401,7 +401,7 @@ def test_meta_as_text_has_strings_and_no_countries(api: DemoApi, get: Get) -> No
 
 
 @pytest.mark.parametrize("off_by", [3, -3])
-def test_meta_total_is_off_by_what_it_says(api: DemoApi, get: Get, off_by: int) -> None:
+def test_meta_total_off_by_changes_the_total(api: DemoApi, get: Get, off_by: int) -> None:
     api.faults = Faults(meta_total_off_by=off_by)
     assert get("breweries/meta").json()["total"] == TOTAL + off_by
 
@@ -419,7 +419,7 @@ def test_dropped_fields_are_in_no_row(api: DemoApi, get: Get) -> None:
     assert {tuple(row) for row in rows} == {tuple(f for f in FIELDS if f not in ("id", "phone"))}
 
 
-def test_rows_change_under_the_reader_until_they_hold_still(api: DemoApi, get: Get) -> None:
+def test_rows_change_during_a_read_until_the_changes_stop(api: DemoApi, get: Get) -> None:
     api.faults = Faults(rows_change_every=2, changes_stop_after=4)
     before = {row["id"]: row for row in api.rows}
     totals = []
@@ -460,7 +460,7 @@ def command(*options: str) -> Iterator[tuple["subprocess.Popen[str]", list[str]]
         process.stdout.close()
 
 
-def test_the_command_takes_a_free_port_for_a_taken_one_and_its_options_work() -> None:
+def test_the_command_uses_a_free_port_if_its_port_is_taken_and_its_options_work() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         options = ("--requests-per-minute=1", "--fault=html=1", "--rows=1050")
@@ -480,7 +480,7 @@ def test_the_command_takes_a_free_port_for_a_taken_one_and_its_options_work() ->
             assert process.wait(timeout=SOON) == 0
 
 
-def test_ctrl_c_ends_the_command_even_with_a_request_open() -> None:
+def test_ctrl_c_ends_the_command_even_with_an_open_request() -> None:
     with (
         command("--port=0", "--fault", "hanging=1") as (process, lines),
         ThreadPoolExecutor(1) as pool,
@@ -508,14 +508,12 @@ def test_ctrl_c_ends_the_command_even_with_a_request_open() -> None:
         ("always_status=99", "always_status must be from 200 to 599, not 99."),
     ],
 )
-def test_a_fault_that_does_not_exist_or_fit_is_told_in_one_sentence(
-    switch: str, sentence: str
-) -> None:
+def test_an_unknown_or_invalid_fault_is_refused_in_one_sentence(switch: str, sentence: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(sentence)):
         parse(["seed=3", switch])
 
 
-def test_fault_switches_are_read_as_what_their_fields_hold() -> None:
+def test_fault_switches_are_converted_to_the_types_of_their_fields() -> None:
     read = parse(["html=.5", "no_meta=True", "empty_page_numbers=3, 7", "dropped_fields=id,phone"])
     assert read == Faults(
         html=0.5,
@@ -531,7 +529,7 @@ def test_fault_switches_are_read_as_what_their_fields_hold() -> None:
 @pytest.mark.parametrize(
     "option", ["--fault=hang=1", "--port=65536", "--requests-per-minute=-1", "--rows=-1"]
 )
-def test_the_command_refuses_a_bad_option_in_one_line_with_status_2(
+def test_the_command_refuses_an_invalid_option_in_one_line_with_status_2(
     option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["demo", option])
@@ -545,5 +543,5 @@ def test_the_command_refuses_a_bad_option_in_one_line_with_status_2(
 def wait_until(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + SOON
     while not condition():
-        assert time.monotonic() < until, "waited in vain"
+        assert time.monotonic() < until, "the condition did not become true"
         time.sleep(0.01)

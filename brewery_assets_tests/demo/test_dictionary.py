@@ -1,4 +1,4 @@
-"""The data dictionary says what the schemas, the checks and the real data say."""
+"""The data dictionary agrees with the schemas, the checks and the real data."""
 
 from brewery_assets.checks.rules import RULES
 from brewery_assets_tests.conftest import LAYERS
@@ -6,7 +6,7 @@ from demo.dictionary import PAGE, page
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "`make data_dictionary` makes it anew"
+    assert PAGE.read_text(encoding="utf-8") == page(), "out of date: run `make data_dictionary`"
 
 
 def test_the_page_names_every_layer_and_every_rule() -> None:

@@ -1,4 +1,4 @@
-"""A job started from a terminal where Dagster is services, and followed to its end."""
+"""A job that a command starts in Dagster's services and follows to its end."""
 
 import io
 import json
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("services")
 DAEMON = pytest.mark.slow("runs go through Dagster's daemon")
 COMMAND = pytest.mark.slow("a command that starts Dagster")
 
-# As in deploy/dagster.yaml: it is what tells a command that runs are processes of a service.
+# As in deploy/dagster.yaml. With it, commands let Dagster's services execute the runs.
 LAUNCHER = """
 run_launcher:
   module: brewery_assets.operations.run_launcher
@@ -37,7 +37,7 @@ UI = "https://dagster.example.org"
 
 
 class Services(NamedTuple):
-    """Dagster's services, and the lake and the source that they work with."""
+    """Dagster's services, with the lake and the source that they use."""
 
     pipeline: Pipeline
     checkout: Checkout
@@ -45,7 +45,7 @@ class Services(NamedTuple):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """One daemon for all tests here, which looks for lost runs every two seconds."""
+    """One daemon for all tests of this file; it looks for lost runs every two seconds."""
     folder = tmp_path_factory.mktemp("services")
     with (
         DemoApi(ROWS, requests_per_minute=None) as api,
@@ -85,16 +85,16 @@ def checkout_of(pipeline: Pipeline, folder: Path) -> Checkout:
 
 
 @DAEMON
-def test_a_run_that_was_killed_does_not_block_the_next_one_whose_end_is_the_exit_code(
+def test_a_killed_run_does_not_block_the_next_run_and_the_exit_code_shows_its_failure(
     services: Services,
 ) -> None:
     pipeline, checkout = services
     pipeline.api.faults = Faults(hanging=1.0)
     pipeline.api.requests.clear()
-    soon = json.dumps({"dagster/max_runtime": "5"})  # in place of half an hour
+    soon = json.dumps({"dagster/max_runtime": "5"})  # instead of half an hour
     process = checkout.start(*checkout.job(), "--tags", soon)
     until = time.monotonic() + 300
-    while not pipeline.api.requests:  # it runs
+    while not pipeline.api.requests:  # until the run has started
         assert time.monotonic() < until
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
@@ -109,7 +109,7 @@ def test_a_run_that_was_killed_does_not_block_the_next_one_whose_end_is_the_exit
 
 
 @DAEMON
-def test_whoever_starts_the_pipeline_may_set_its_limits_for_this_run(services: Services) -> None:
+def test_the_environment_of_the_command_sets_the_limits_of_its_run(services: Services) -> None:
     pipeline, checkout = services
     del pipeline.api.rows[5:]
     checkout.environment["ROWS_LOST_PERCENT"] = "100"
@@ -125,7 +125,7 @@ def test_whoever_starts_the_pipeline_may_set_its_limits_for_this_run(services: S
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_the_cause_of_a_failure_is_told(pipeline: Pipeline, verbose: bool) -> None:
+def test_the_cause_of_a_failure_is_shown(pipeline: Pipeline, verbose: bool) -> None:
     pipeline.api.faults = Faults(always_status=403)
     run = pipeline.run(fails=True)
     out, err = io.StringIO(), io.StringIO()
@@ -146,7 +146,7 @@ def test_a_run_counts_as_lost_after_half_an_hour() -> None:
 
 
 @COMMAND
-def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
+def test_a_queued_run_says_why_it_waits_and_continues_without_the_terminal(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     checkout = checkout_of(pipeline, tmp_path / "checkout")
@@ -159,7 +159,7 @@ def test_a_run_that_waits_says_why_and_goes_on_without_the_terminal(
 
 
 @COMMAND
-def test_what_cannot_be_started_is_told(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_started_is_explained(pipeline: Pipeline, tmp_path: Path) -> None:
     checkout = checkout_of(pipeline, tmp_path / "checkout")
     (checkout.folder / "workspace.yaml").unlink()
     code, said = checkout.run(*checkout.brewery("run"))

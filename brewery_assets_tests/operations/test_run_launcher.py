@@ -1,4 +1,4 @@
-"""A real gRPC server of the code location, asked whether it has a run."""
+"""The health of runs, as a real gRPC server of the code location reports it."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ STARTING = 300.0  # seconds
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
-    """Where a code location listens that runs nothing."""
+    """The port of a code location without runs."""
     port = free_port()
     checkout = Checkout(tmp_path / "checkout", {})
     options = ("--port", str(port), "--host", "127.0.0.1", "-m", "brewery_assets.definitions")
@@ -55,17 +55,17 @@ def health(port: int) -> tuple[WorkerStatus, str]:
     return found.status, found.msg or ""
 
 
-def test_a_run_that_its_server_does_not_have_is_gone(port: int) -> None:
+def test_a_run_that_its_server_does_not_know_is_reported_as_gone(port: int) -> None:
     status, why = health(port)
     assert status is WorkerStatus.NOT_FOUND
     assert why == "the process of this run is gone: killed, or out of memory"
 
 
-def test_a_server_that_cannot_be_asked_says_nothing_of_its_runs() -> None:
+def test_the_runs_of_an_unreachable_server_count_as_running() -> None:
     assert health(free_port())[0] is WorkerStatus.RUNNING
 
 
-def test_a_run_that_was_started_otherwise_is_let_be() -> None:
+def test_a_run_of_another_launcher_counts_as_running() -> None:
     run = dg.DagsterRun(JOB, status=dg.DagsterRunStatus.STARTED)
     assert WatchedRunLauncher().check_run_worker_health(run).status is WorkerStatus.RUNNING
     assert WatchedRunLauncher().supports_check_run_worker_health

@@ -1,4 +1,4 @@
-"""`make verify`: what it says of a lake that is whole, and of one that is not."""
+"""`make verify`: its report on an undamaged lake and on a damaged one."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def newest(folder: Path, layer: str) -> Manifest:
 
 
 def rewrite(folder: Path, layer: str, change: Callable[[Manifest], dict[str, object]]) -> Manifest:
-    """Changes the layer's newest manifest, as no run would."""
+    """Changes the layer's newest manifest, which no run does."""
     manifest = newest(folder, layer)
     changed = manifest.model_copy(update=change(manifest))
     (folder / manifest.folder / "_manifest.json").write_text(changed.model_dump_json())
@@ -44,7 +44,7 @@ def without_checksums(manifest: Manifest) -> dict[str, object]:
     return {"files": [file._replace(checksum=None) for file in manifest.files]}
 
 
-def test_a_whole_lake_is_found_whole(folder: Path) -> None:
+def test_an_undamaged_lake_is_reported_as_whole(folder: Path) -> None:
     code, said = brewery("verify")
     assert code == 0
     snapshot = newest(folder, "silver_breweries").snapshot
@@ -57,11 +57,11 @@ def test_a_whole_lake_is_found_whole(folder: Path) -> None:
     )
 
 
-def test_a_delta_table_that_is_behind_is_found_and_repaired(folder: Path) -> None:
+def test_an_outdated_delta_table_is_found_and_repaired(folder: Path) -> None:
     layer = "silver_breweries"
     older = newest(folder, layer)
     later = older.model_copy(update={"snapshot": "20990101T000000Z-00000000"})
-    shutil.copytree(folder / older.folder, folder / later.folder)  # as a run that died left it
+    shutil.copytree(folder / older.folder, folder / later.folder)  # as a killed run leaves it
     (folder / later.folder / "_manifest.json").write_text(later.model_dump_json())
     code, said = brewery("verify")
     assert code == 1
@@ -78,7 +78,7 @@ def test_a_delta_table_that_is_behind_is_found_and_repaired(folder: Path) -> Non
     assert DeltaTable(folder / "gold_brewery_counts").version() == 0
 
 
-def test_a_byte_that_changed_is_found_with_its_file_and_the_exit_code_is_1(folder: Path) -> None:
+def test_a_changed_byte_is_found_with_its_file_and_the_exit_code_is_1(folder: Path) -> None:
     silver = newest(folder, "silver_breweries")
     file = folder / silver.folder / silver.files[0].path
     content = bytearray(file.read_bytes())
@@ -106,7 +106,7 @@ def test_a_byte_that_changed_is_found_with_its_file_and_the_exit_code_is_1(folde
         ),
     ],
 )
-def test_a_file_that_is_missing_other_or_more_is_found(
+def test_a_missing_changed_or_additional_file_is_found(
     folder: Path, layer: str, damage: Callable[[Path], object], said: str
 ) -> None:
     manifest = newest(folder, layer)
@@ -118,7 +118,7 @@ def test_a_file_that_is_missing_other_or_more_is_found(
     assert said in line
 
 
-def test_half_a_manifest_is_found_and_the_rest_is_verified(folder: Path) -> None:
+def test_a_truncated_manifest_is_found_and_the_other_layers_are_verified(folder: Path) -> None:
     path = folder / newest(folder, "gold_brewery_counts").folder / "_manifest.json"
     path.write_text(path.read_text()[:100])
     text, well = report(Lake(uri=str(folder)))
@@ -140,14 +140,14 @@ def test_without_checksums_sizes_and_rows_are_compared(folder: Path) -> None:
     assert f"DAMAGED: {silver.files[0].path} is no Parquet file: " in text
 
 
-def test_rows_that_are_not_those_of_the_manifest_are_found(folder: Path) -> None:
+def test_a_row_count_that_differs_from_the_manifest_is_found(folder: Path) -> None:
     rewrite(folder, "rejected_breweries", lambda manifest: {"rows": manifest.rows + 1})
     text, well = report(Lake(uri=str(folder)))
     assert not well
     assert "DAMAGED: the files have 2 rows instead of 3" in text
 
 
-def test_layers_that_contradict_one_another_are_found(folder: Path, tmp_path: Path) -> None:
+def test_layers_that_contradict_each_other_are_found(folder: Path, tmp_path: Path) -> None:
     older = "20260101T000000Z-00000000"
     for layer, content in (("bronze_breweries", b"{}\n"), ("silver_breweries", None)):
         now = newest(folder, layer)
@@ -175,7 +175,7 @@ def test_layers_that_contradict_one_another_are_found(folder: Path, tmp_path: Pa
     assert "0 damaged, 2 in contradiction to another layer" in text
 
 
-def test_drafts_are_mentioned_and_nothing_is_wrong_with_them(folder: Path) -> None:
+def test_drafts_are_listed_but_are_not_damage(folder: Path) -> None:
     gold = newest(folder, "gold_brewery_counts")
     (folder / gold.folder / "_manifest.json").unlink()
     text, well = report(Lake(uri=str(folder)))
@@ -186,7 +186,7 @@ def test_drafts_are_mentioned_and_nothing_is_wrong_with_them(folder: Path) -> No
     )
 
 
-def test_other_folders_and_an_empty_lake_are_no_damage(folder: Path, tmp_path: Path) -> None:
+def test_other_folders_and_an_empty_lake_are_not_damage(folder: Path, tmp_path: Path) -> None:
     (folder / "data_docs").mkdir()
     assert report(Lake(uri=str(folder)))[1]
     text, well = report(Lake(uri=str(tmp_path / "nothing")))
@@ -195,7 +195,7 @@ def test_other_folders_and_an_empty_lake_are_no_damage(folder: Path, tmp_path: P
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_copy_in_a_bucket_is_verified_by_what_a_copy_keeps(
+def test_a_copy_of_the_lake_in_a_bucket_is_verified(
     published_lake: Path, s3: S3Server, prefix: str
 ) -> None:
     uri = f"s3://lake/{prefix}"
@@ -215,7 +215,7 @@ def test_a_copy_in_a_bucket_is_verified_by_what_a_copy_keeps(
     assert "DAMAGED: breweries.json has another content than the source served" in text
 
 
-def test_a_file_of_a_bucket_that_changed_is_found_by_its_etag(
+def test_a_changed_file_in_a_bucket_is_found_by_its_etag(
     published_lake: Path, s3: S3Server, prefix: str
 ) -> None:
     lake = Lake(uri=f"s3://lake/{prefix}")
@@ -234,7 +234,7 @@ def test_a_file_of_a_bucket_that_changed_is_found_by_its_etag(
     text, well = report(lake)
     assert not well
     assert f"DAMAGED: {file.path} has another content" in text
-    # The ETags of a copy elsewhere may be others, and tell nothing.
+    # The ETags of a copy elsewhere can differ, so they are not compared.
     said = json.loads(lake.storage.read(f"{gold.folder}/_manifest.json"))
     said["lake"] = "s3://elsewhere"
     lake.storage.write(f"{gold.folder}/_manifest.json", json.dumps(said).encode())
@@ -242,7 +242,7 @@ def test_a_file_of_a_bucket_that_changed_is_found_by_its_etag(
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_bad_setting_and_a_store_that_is_not_there_are_told(
+def test_an_invalid_setting_and_an_unreachable_store_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SNAPSHOTS_KEPT", "none")

@@ -1,4 +1,4 @@
-"""The report: what the page shows in a browser is gold, and nothing but what is published."""
+"""The report: its page shows the published gold, and nothing else."""
 
 import base64
 import csv
@@ -45,8 +45,8 @@ pytestmark = [
 
 GOLD, SILVER = "gold_brewery_counts", "silver_breweries"
 PHONE = {"width": 360, "height": 740}
-LARGEST = 2_500_000  # bytes of the page, which people send to one another
-# What the window, or the scrolling region around it, cuts off at its right edge.
+LARGEST = 2_500_000  # bytes of the page, which people send to each other
+# The elements that the window, or a scrolling region, cuts off at the right edge.
 CUT = """() => [...document.querySelectorAll("body *")]
     .filter(it => !it.closest("svg, thead, .hidden-text"))
     .filter(it => it.getBoundingClientRect().right > innerWidth
@@ -56,13 +56,13 @@ CSV = "brewery_counts.csv"
 
 
 def published(pipeline: Pipeline) -> Path:
-    """Publishes the report; the address that stays the same."""
+    """Publishes the report; returns its page, whose path never changes."""
     pipeline.run(REPORT)
     return Path(pipeline.uri) / REPORT / "index.html"
 
 
 def csv_in(page: Path, name: str = CSV) -> bytes:
-    """The CSV of the counts, or another that the page holds."""
+    """The CSV of the counts, or another CSV in the page."""
     said = page.read_text(encoding="utf-8")
     links = re.findall('"data:text/csv;.*base64,(.*)" download="(.*?)"', said)
     held = {name: base64.b64decode(content) for content, name in links}
@@ -71,7 +71,7 @@ def csv_in(page: Path, name: str = CSV) -> bytes:
 
 
 def rows_of(content: bytes) -> list[dict[str, str | None]]:
-    """A CSV's rows; None for a blank."""
+    """The rows of a CSV, with None for empty cells."""
     read = csv.DictReader(io.StringIO(content.decode()))
     return [{name: value or None for name, value in row.items()} for row in read]
 
@@ -96,7 +96,7 @@ def total(gold: list[dict[str, Any]], *by: str) -> Counter[Any]:
     return found
 
 
-def test_what_the_page_shows_of_the_real_data_is_gold(
+def test_the_page_shows_the_gold_of_the_real_data(
     pipeline: Pipeline, browser: Browser, real_rows: list[Row]
 ) -> None:
     pipeline.api.rows[:] = real_rows
@@ -130,7 +130,7 @@ def test_what_the_page_shows_of_the_real_data_is_gold(
     assert shown.table() == table_of(micro)
     assert shown.page.inner_text("#chosen") == f"{sum(total(micro, 'state').values())} breweries"
     assert sorted(shown.bars("states").values()) == sorted(total(micro, "state").values())
-    assert shown.bars("types") == total(of_belgium, "brewery_type")  # to compare with
+    assert shown.bars("types") == total(of_belgium, "brewery_type")  # this chart shows all types
     assert shown.bars("countries") == total(
         [row for row in gold if row["brewery_type"] == "micro"], "country_name"
     )
@@ -155,7 +155,7 @@ def test_what_the_page_shows_of_the_real_data_is_gold(
 
 
 @pytest.mark.usefixtures("published")
-def test_the_choice_is_in_the_address_and_an_unknown_one_chooses_nothing(
+def test_the_choice_is_in_the_url_and_unknown_values_are_ignored(
     pipeline: Pipeline, browser: Browser
 ) -> None:
     page = published(pipeline)
@@ -186,7 +186,7 @@ def test_the_choice_is_in_the_address_and_an_unknown_one_chooses_nothing(
     shown.close()
 
 
-def test_the_page_lists_what_happened_since_the_last_snapshot(
+def test_the_page_lists_the_changes_since_the_previous_snapshot(
     pipeline: Pipeline, browser: Browser
 ) -> None:
     pipeline.api.rows[:] = [*GOOD]
@@ -237,7 +237,7 @@ def test_the_page_lists_what_happened_since_the_last_snapshot(
     assert not shown.said
     shown.close()
 
-    pipeline.run()  # nothing happens
+    pipeline.run()  # without changes
     shown = Shown(browser, published(pipeline))
     said = shown.page.inner_text("main")
     assert "0 opened, 0 closed, 0 moved, 0 renamed, 0 no longer listed" in said
@@ -247,7 +247,9 @@ def test_the_page_lists_what_happened_since_the_last_snapshot(
 
 @pytest.mark.usefixtures("published")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_criticize(pipeline: Pipeline, browser: Browser, scheme: str) -> None:
+def test_axe_finds_no_accessibility_violations(
+    pipeline: Pipeline, browser: Browser, scheme: str
+) -> None:
     pipeline.api.rows[0] = {**pipeline.api.rows[0], "name": "Renamed"}
     pipeline.run()
     page = published(pipeline)
@@ -279,7 +281,7 @@ def test_the_keyboard_reaches_every_control_and_table(pipeline: Pipeline, browse
 
 
 @pytest.mark.usefixtures("published")
-def test_times_are_in_the_readers_zone_with_utc_as_their_title(
+def test_times_are_in_the_readers_time_zone_with_utc_as_their_title(
     pipeline: Pipeline, browser: Browser
 ) -> None:
     page = published(pipeline)
@@ -313,10 +315,10 @@ def test_the_map_has_land_under_its_points(pipeline: Pipeline, browser: Browser)
 
 
 @pytest.mark.usefixtures("published")
-def test_the_table_is_searched_and_sorted(pipeline: Pipeline, browser: Browser) -> None:
+def test_the_table_can_be_searched_and_sorted(pipeline: Pipeline, browser: Browser) -> None:
     shown = Shown(browser, published(pipeline))
     everything = shown.table()
-    shown.page.fill("#search", "dolnoslaskie MICRO")  # as it is typed without the letters
+    shown.page.fill("#search", "dolnoslaskie MICRO")  # typed without the Polish letters
     assert shown.table() == [("Poland", "dolnośląskie", "micro", 1)]
     assert shown.page.inner_text("#counts caption") == "1 row, 1 brewery"
     shown.page.fill("#search", "")
@@ -333,7 +335,7 @@ def test_the_table_is_searched_and_sorted(pipeline: Pipeline, browser: Browser) 
 
 
 @pytest.mark.usefixtures("published")
-def test_the_page_fits_a_phone_is_dark_where_that_is_wished_and_prints_everything(
+def test_the_page_fits_a_phone_supports_dark_mode_and_prints_everything(
     pipeline: Pipeline, browser: Browser
 ) -> None:
     page = published(pipeline)
@@ -355,7 +357,9 @@ def test_the_page_fits_a_phone_is_dark_where_that_is_wished_and_prints_everythin
     phone.close()
 
 
-def test_names_of_the_source_are_shown_and_not_run(pipeline: Pipeline, browser: Browser) -> None:
+def test_names_of_the_source_are_shown_and_not_executed(
+    pipeline: Pipeline, browser: Browser
+) -> None:
     evil = "</script><script>console.log('run')</script><img src=x onerror=console.log(1)>"
     braces = "{{ 7 * 7 }} ${7 * 7}"
     pipeline.api.rows[:] = [
@@ -379,7 +383,7 @@ def test_names_of_the_source_are_shown_and_not_run(pipeline: Pipeline, browser: 
     shown.close()
 
 
-def test_the_page_tells_what_was_checked_how_it_changed_and_what_it_was_made_from(
+def test_the_page_shows_its_checks_its_changes_and_its_source_snapshots(
     pipeline: Pipeline, browser: Browser
 ) -> None:
     pipeline.api.rows[:] = [*GOOD]
@@ -408,7 +412,9 @@ def test_the_page_tells_what_was_checked_how_it_changed_and_what_it_was_made_fro
 
 
 @pytest.mark.usefixtures("published")
-def test_a_history_is_drawn_once_there_is_one(pipeline: Pipeline, browser: Browser) -> None:
+def test_the_history_is_drawn_from_the_second_snapshot_on(
+    pipeline: Pipeline, browser: Browser
+) -> None:
     shown = Shown(browser, published(pipeline))
     assert "This is the first snapshot" in shown.page.inner_text("main")
     assert not shown.page.locator("#totals, #changes").count()
@@ -425,7 +431,7 @@ def test_a_history_is_drawn_once_there_is_one(pipeline: Pipeline, browser: Brows
     ("totals", "shown"),
     [((11_820, 11_822), {"11,820", "11,821", "11,822"}), ((0, 12_000), {"0", "4k", "8k", "12k"})],
 )
-def test_an_axis_has_numbers_as_people_write_them(totals: tuple[int, int], shown: set[str]) -> None:
+def test_the_numbers_on_an_axis_are_easy_to_read(totals: tuple[int, int], shown: set[str]) -> None:
     history = [
         Moment(
             datetime(2026, 11, day, tzinfo=timezone.utc), breweries, dict.fromkeys(KINDS, 12_000)
@@ -442,7 +448,7 @@ def test_an_axis_has_numbers_as_people_write_them(totals: tuple[int, int], shown
 
 
 @pytest.mark.usefixtures("published")
-def test_the_csv_is_gold_and_lies_in_the_page_and_in_the_snapshot(pipeline: Pipeline) -> None:
+def test_the_csv_contains_gold_and_is_in_the_page_and_in_the_snapshot(pipeline: Pipeline) -> None:
     page = published(pipeline)
     gold = pipeline.rows(GOLD)
     assert rows_of(csv_in(page)) == [
@@ -459,7 +465,7 @@ def test_the_csv_is_gold_and_lies_in_the_page_and_in_the_snapshot(pipeline: Pipe
 
 
 @pytest.mark.usefixtures("published")
-def test_a_click_downloads_the_csv_out_of_the_page(pipeline: Pipeline, browser: Browser) -> None:
+def test_a_click_downloads_the_csv_from_the_page(pipeline: Pipeline, browser: Browser) -> None:
     page = published(pipeline)
     shown = Shown(browser, page)
     with shown.page.expect_download() as download:
@@ -471,7 +477,7 @@ def test_a_click_downloads_the_csv_out_of_the_page(pipeline: Pipeline, browser: 
 
 
 class FullDisk(Folder):
-    """A folder that can be changed so many times more, and then its disk is full."""
+    """A folder whose disk is full after this number of changes."""
 
     def __init__(self, uri: str, changes: int) -> None:
         super().__init__(uri)
@@ -496,7 +502,7 @@ class FullDisk(Folder):
 
 
 class FullLake(Lake):
-    """A lake in such a folder."""
+    """A lake in a folder whose disk gets full."""
 
     changes: int
 
@@ -507,7 +513,9 @@ class FullLake(Lake):
         return self._storage
 
 
-def test_the_page_and_its_csv_agree_wherever_a_publication_breaks_off(pipeline: Pipeline) -> None:
+def test_the_page_and_its_csv_agree_wherever_a_publication_is_interrupted(
+    pipeline: Pipeline,
+) -> None:
     pipeline.api.rows[:] = [OREGON]
     pipeline.run()
     page = published(pipeline)
@@ -552,7 +560,7 @@ def test_the_page_and_its_csv_agree_wherever_a_publication_breaks_off(pipeline: 
 
 
 @pytest.mark.usefixtures("published")
-def test_copies_of_an_earlier_version_beside_the_page_are_removed(pipeline: Pipeline) -> None:
+def test_copies_of_an_earlier_version_next_to_the_page_are_removed(pipeline: Pipeline) -> None:
     folder = Path(pipeline.uri) / REPORT
     folder.mkdir()
     for name in (CSV, "breweries.png", "note.txt"):
@@ -581,7 +589,7 @@ def test_a_csv_has_no_cell_that_a_spreadsheet_runs(pipeline: Pipeline, browser: 
 
 
 @pytest.mark.usefixtures("published")
-def test_the_ui_shows_a_picture_and_where_the_page_is(pipeline: Pipeline) -> None:
+def test_the_ui_shows_a_picture_and_the_path_of_the_page(pipeline: Pipeline) -> None:
     (event,) = pipeline.run(REPORT).get_asset_materialization_events()
     metadata = event.materialization.metadata
     picture = metadata["picture"].value
@@ -593,7 +601,7 @@ def test_the_ui_shows_a_picture_and_where_the_page_is(pipeline: Pipeline) -> Non
     assert metadata["dagster/row_count"].value == 9
 
 
-def test_the_report_is_made_anew_and_the_older_one_kept(pipeline: Pipeline) -> None:
+def test_a_new_report_replaces_the_page_and_the_older_one_is_kept(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = [OREGON]
     pipeline.run()
     page = published(pipeline)
@@ -606,7 +614,7 @@ def test_the_report_is_made_anew_and_the_older_one_kept(pipeline: Pipeline) -> N
     assert pipeline.newest(REPORT).made_from[GOLD] == pipeline.newest(GOLD).snapshot
 
 
-def test_a_gold_that_was_refused_does_not_reach_the_page(pipeline: Pipeline) -> None:
+def test_a_refused_gold_is_not_shown_on_the_page(pipeline: Pipeline) -> None:
     pipeline.api.rows[:] = [OREGON, SILESIA]
     pipeline.run()
     page = published(pipeline)
@@ -620,8 +628,8 @@ def test_a_gold_that_was_refused_does_not_reach_the_page(pipeline: Pipeline) -> 
     assert pipeline.newest(REPORT).made_from[GOLD] == pipeline.newest(GOLD).snapshot
 
 
-def test_the_map_is_of_the_breweries_that_gold_counts(pipeline: Pipeline) -> None:
-    pipeline.api.rows[:] = [OREGON, IRELAND]  # one of them beyond any pole
+def test_the_map_shows_the_breweries_that_gold_counts(pipeline: Pipeline) -> None:
+    pipeline.api.rows[:] = [OREGON, IRELAND]  # Ireland's latitude is invalid
     pipeline.run()
     counted = pipeline.newest(SILVER)
     pipeline.api.rows[:] = [OREGON, IRELAND, SILESIA]
@@ -631,7 +639,7 @@ def test_the_map_is_of_the_breweries_that_gold_counts(pipeline: Pipeline) -> Non
     assert pipeline.newest(REPORT).made_from[SILVER] == counted.snapshot
 
 
-def test_a_run_of_everything_makes_the_report_of_what_it_made(pipeline: Pipeline) -> None:
+def test_a_run_of_all_assets_builds_the_report_from_its_own_gold(pipeline: Pipeline) -> None:
     pipeline.run(
         "bronze_breweries",
         SILVER,
@@ -644,7 +652,9 @@ def test_a_run_of_everything_makes_the_report_of_what_it_made(pipeline: Pipeline
     assert len(names) == 1
 
 
-def test_the_report_lies_in_a_bucket_as_a_page(pipeline_on_s3: Pipeline, s3: S3Server) -> None:
+def test_the_report_in_a_bucket_has_the_content_type_of_html(
+    pipeline_on_s3: Pipeline, s3: S3Server
+) -> None:
     pipeline_on_s3.run()
     pipeline_on_s3.run(REPORT)
     prefix = pipeline_on_s3.uri.removeprefix("s3://lake/")
@@ -653,7 +663,7 @@ def test_the_report_lies_in_a_bucket_as_a_page(pipeline_on_s3: Pipeline, s3: S3S
     assert b"Breweries of the Open Brewery DB" in found["Body"].read()
 
 
-def test_what_draws_is_imported_for_a_report_only() -> None:
+def test_the_drawing_libraries_are_imported_only_for_a_report() -> None:
     loaded = (
         "import sys, brewery_assets.definitions; "
         "sys.exit(bool({'jinja2', 'vl_convert'} & {*sys.modules}))"
