@@ -33,7 +33,7 @@ def _measure(options: argparse.Namespace) -> None:
             print(f"\n### The whole command\n\n{report.whole(commands)}", flush=True)
         if "s3" in asked:
             late = whole.measure(at, whole.LATE_S3, options.repeat, _say)
-            print(f"\n### S3 that answers late\n\n{report.whole(late)}", flush=True)
+            print(f"\n### S3 with latency\n\n{report.whole(late)}", flush=True)
         if "delta" in asked:
             lives = delta.measure(at, options.repeat, _say)
             print(f"\n### The log of a Delta table\n\n{report.lives(lives)}", flush=True)
