@@ -17,7 +17,7 @@ endef
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_]+:.*## /{printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/installed ## everything from nothing: the pipeline on the bundled data, into lake/
+demo: $(VENV)/installed ## install, then run the pipeline on the bundled data and make its page, in lake/
 	@$(BIN)/python -m demo.run
 
 # Tests run side by side, one more than there are cores, since many of them wait; types meanwhile.

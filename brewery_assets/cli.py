@@ -44,7 +44,12 @@ def run(*, verbose: Verbose = False) -> None:
     from brewery_assets.operations.summary import next_steps, summary_of
 
     typer.echo(summary_of(_lake(settings)))
-    typer.echo(next_steps("make start_pipeline  the same every day, with alerts"))
+    typer.echo(
+        next_steps(
+            "make publish_report  the counts as a page with a map, with their CSV inside",
+            "make start_pipeline  the same every day, with alerts",
+        )
+    )
 
 
 @app.command()

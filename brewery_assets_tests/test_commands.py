@@ -111,7 +111,10 @@ def test_the_demo_ends_with_a_summary_on_any_port_and_adds_a_snapshot(
     assert re.search(r"United States / California\s+919\s+micro\s+5,840", said)
     assert "  247 suspicions about records of the source (docs/data-quality.md):\n" in said
     assert "84 postcode_form, 77 impossible_phone, 38 duplicate, 16 far_from_postcode" in said
-    assert "make dev" in said
+    assert said.index("The page, with a map: lake/brewery_report/index.html\n") < said.index(
+        "make dev"
+    )
+    assert "<!doctype html>" in (checkout.folder / "lake/brewery_report/index.html").read_text()
     assert len(list((checkout.folder / "lake" / "gold_brewery_counts").glob("2*"))) == 2
 
 

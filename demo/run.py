@@ -1,4 +1,4 @@
-"""`make demo`: the pipeline once, over a local copy of the API, and what came of it."""
+"""`make demo`: runs the pipeline and the report once, from a local copy of the API."""
 
 import os
 import sys
@@ -7,8 +7,10 @@ from dotenv import load_dotenv
 
 from brewery_assets.lake.lake import Lake
 from brewery_assets.operations.run import run_job
-from brewery_assets.operations.summary import next_steps, summary_of
+from brewery_assets.operations.summary import location, next_steps, summary_of
 from brewery_assets.operations.terminal import terminal
+from brewery_assets.report.asset import REPORT
+from brewery_assets.report.files import PAGE
 from brewery_assets.settings import Settings, SettingsError
 from demo.server import DemoApi
 
@@ -16,7 +18,7 @@ PORT = 8000
 
 
 def main() -> int:
-    """Runs the job; the process's exit code."""
+    """Runs both jobs; the process's exit code."""
     load_dotenv(".env", override=True)  # as Dagster's own commands do
     try:
         settings = Settings.from_environment()
@@ -34,10 +36,13 @@ def main() -> int:
         os.environ["BREWERY_API_URL"] = api.url
         with terminal(muted=True) as shown:
             code = run_job("run_pipeline_brewery", settings, shown)
+            code = code or run_job("publish_report", settings, shown)
     finally:
         api.stop()
     if not code:
-        print(summary_of(Lake.of(settings)))
+        lake = Lake.of(settings)
+        print(summary_of(lake))
+        print(f"\nThe page, with a map: {location(lake, f'{REPORT}/{PAGE}')}")
         print(next_steps("make run_pipeline    the same from the live API, into the same lake"))
     return code
 

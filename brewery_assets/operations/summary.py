@@ -38,7 +38,7 @@ def summary_of(lake: Lake) -> str:
             f"Published as snapshot {gold.snapshot}:",
             "",
             *(
-                f"  {layer_line(manifest)} {_where(lake, manifest)}/"
+                f"  {layer_line(manifest)} {location(lake, manifest.folder)}/"
                 for manifest in newest.values()
             ),
             *_suspicions(newest.get(SUSPECTS.name)),
@@ -48,19 +48,18 @@ def summary_of(lake: Lake) -> str:
     )
 
 
-def next_steps(*more: str) -> str:
+def next_steps(*first: str) -> str:
     """What to type after a run.
 
     Args:
-        more: lines of which each has a command and what it does.
+        first: lines, each with a command and what it does. The lines that follow suit every run.
     """
     return "\n".join(
         [
             "",
             "What next:",
-            "  make publish_report  the counts as a page with a map, with their CSV inside",
+            *(f"  {line}" for line in first),
             "  make dev             the lineage, the checks and the runs in the Dagster UI",
-            *(f"  {line}" for line in more),
             "  make help            the other commands; docs/reading.md has queries to start from",
         ]
     )
@@ -81,8 +80,9 @@ def _suspicions(suspects: Manifest | None) -> list[str]:
     ]
 
 
-def _where(lake: Lake, manifest: Manifest) -> str:
-    return lake.storage.uri(manifest.folder).removeprefix(f"{Path.cwd()}{os.sep}")
+def location(lake: Lake, name: str) -> str:
+    """A file or folder of the lake: its URI, or its path from the current folder."""
+    return lake.storage.uri(name).removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def _ranking(title: str, counts: Iterable[tuple[str, int]]) -> list[str]:
