@@ -204,7 +204,7 @@ def test_a_setting_that_is_wrong_is_named(verb: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("verb", ["start", "stop", "status", "run", "report", "log"])
 def test_in_another_folder_a_command_says_where_to_type_it(verb: str) -> None:
-    said = "DAGSTER_HOME is not set: type this in the project's folder\n"
+    said = "DAGSTER_HOME is not set: run this command in the project's folder\n"
     assert brewery(verb) == (2, said)
 
 
