@@ -27,7 +27,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """NOT_FOUND if the server no longer has the run; RUNNING if it has it or does not answer."""
+        """NOT_FOUND if the server no longer has the run; RUNNING if it has, or does not answer."""
         where = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not where:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "not started by this launcher")

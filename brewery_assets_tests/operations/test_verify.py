@@ -169,8 +169,8 @@ def test_layers_that_contradict_one_another_are_found(folder: Path, tmp_path: Pa
     text, well = report(Lake(uri=str(folder)))
     assert not well
     assert (
-        f"CONTRADICTION: 11 rows and 2 rejected do not add up to the 1 of bronze_breweries {older}\n"
-        in text
+        "CONTRADICTION: 11 rows and 2 rejected do not add up to the 1 of "
+        f"bronze_breweries {older}\n" in text
     )
     assert f"CONTRADICTION: the counts add up to 11, and silver_breweries {older} has 1 row" in text
     assert "0 damaged, 2 in contradiction to another layer" in text
