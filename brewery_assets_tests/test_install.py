@@ -109,7 +109,7 @@ def test_a_package_index_that_does_not_answer_is_said(run: Run, tmp_path: Path) 
         *("install", sys.executable, str(tmp_path / "venv")), df="echo; echo '/dev/x 9 9 4000 9% /'"
     )
     assert code == 1
-    assert said.startswith("pip could not install uv: is the package index reachable? ")
+    assert said.startswith("pip could not install uv: check that the package index is reachable. ")
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "venv" / "installed").exists()
 

@@ -49,14 +49,16 @@ def test_without_compose_one_line_says_so(stack: Stack, programs: Programs) -> N
     programs(docker="exit 1")
     code, said = stack.make("build")
     assert code != 0
-    assert said.startswith("Docker's compose plugin is missing (docker-compose 1.29 will do): ")
+    assert said.startswith("Docker's compose plugin is missing: install it ")
 
 
 def test_an_engine_that_does_not_answer_is_told(stack: Stack, programs: Programs) -> None:
     programs(docker='[ "$1" = compose ]')
     code, said = stack.make("start_environment")
     assert code != 0
-    assert said.startswith("Docker does not answer: start it, or see whether you may use it")
+    assert said.startswith(
+        "Docker does not answer: start it, or check your access with docker info"
+    )
 
 
 def test_a_port_that_is_taken_is_named_with_the_setting_that_chooses_another(
@@ -74,7 +76,7 @@ def test_an_image_that_was_not_built_is_told(stack: Stack, programs: Programs) -
     programs(docker='[ "$1" != image ]')
     code, said = stack.make("start_environment")
     assert code != 0
-    assert "There is no image brewery-assets-dagster:0.2.0: make build\n" in said
+    assert "There is no image brewery-assets-dagster:0.2.0: run make build\n" in said
 
 
 def test_an_env_file_of_ones_own_is_kept_and_what_it_lacks_is_told(
@@ -121,7 +123,7 @@ def test_data_of_a_stack_whose_secrets_are_lost_is_not_given_new_ones(
     programs(docker='[ "$1" != volume ] || echo brewery_assets_postgres')
     code, said = stack.make("build")
     assert code != 0
-    assert said.startswith("There is no .env, but data of a stack that had one: put it back,")
+    assert said.startswith("There is no .env, but the data of a stack that had one: restore .env,")
     assert not (stack.folder / ".env").exists()
 
 

@@ -30,9 +30,7 @@ def brewery_report(
     context: dg.AssetExecutionContext, gold_brewery_counts: DataFrame
 ) -> dg.MaterializeResult[Candidate]:
     """One page of the newest published counts and suspicions, at the same address every time."""
-    from brewery_assets.report.page import (
-        report_of,
-    )  # imports jinja2 and vl_convert, which only a report needs
+    from brewery_assets.report.page import report_of  # slow imports: jinja2 and vl_convert
 
     lake: Lake = context.resources.lake
     tables = context.resources.parquet_snapshots

@@ -134,9 +134,7 @@ def _ranking(
                 "field": "breweries",
                 "type": "quantitative",
                 "axis": None,
-                "scale": {
-                    "range": [0, {"expr": "max(width - 45, 1)"}]
-                },  # room for the longest bar's number
+                "scale": {"range": [0, {"expr": "max(width - 45, 1)"}]},  # room for the number
             },
             "y": {"field": of, "sort": {"field": "breweries", "op": "max", "order": "descending"}},
             "tooltip": [{"field": of}, BREWERIES],

@@ -46,9 +46,7 @@ class ReportSnapshots(SnapshotIOManager):
             for file in FORMER:
                 self.lake.storage.delete(f"{name}/{file}")
         except OSError as error:  # harmless: the page does not link to them
-            context.log.warning(
-                f"{name}: files of an earlier version could not be deleted: {error}"
-            )
+            context.log.warning(f"{name}: an earlier version's files were not deleted: {error}")
 
     def load_input(self, context: dg.InputContext) -> None:
         raise NotImplementedError("no asset reads the report")
