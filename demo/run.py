@@ -1,4 +1,4 @@
-"""`make demo`: the pipeline once, over a local copy of the API, and what came of it."""
+"""`make demo`: runs the pipeline once on a local copy of the API, and prints a summary."""
 
 import os
 import sys
@@ -16,8 +16,8 @@ PORT = 8000
 
 
 def main() -> int:
-    """Runs the job; the process's exit code."""
-    load_dotenv(".env", override=True)  # as Dagster's own commands do
+    """Runs the job and returns the exit code."""
+    load_dotenv(".env", override=True)  # like Dagster's own commands
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
@@ -26,7 +26,7 @@ def main() -> int:
     api = DemoApi(port=PORT)
     try:
         api.start()
-    except OSError:  # taken
+    except OSError:  # the port is taken
         api = DemoApi()
         api.start()
     try:
@@ -38,7 +38,7 @@ def main() -> int:
         api.stop()
     if not code:
         print(summary_of(Lake.of(settings)))
-        print(next_steps("make run_pipeline    the same from the live API, into the same lake"))
+        print(next_steps("make run_pipeline    run it on the live API, into the same lake"))
     return code
 
 
