@@ -36,12 +36,12 @@ RULES = {
 
 
 def complete_against_source(content: bytes, source: Mapping[str, Any]) -> Outcome:
-    """Whether bronze has one line per record, and as many records as both answers of /meta.
+    """Whether bronze has one line per record, and both totals of /meta equal the records.
 
     Args:
         content: the bytes of bronze's file.
         source: what the source reported and how it was read, as in bronze's manifest. If there is
-            no usable total, or rows may be missing, `doubt` says why and `verified` is false.
+            no usable total, or missing rows are allowed, `doubt` says why; `verified` is false.
     """
     before, after = (
         meta and meta["total"] for meta in (source["meta_before"], source["meta_after"])
