@@ -1,1 +1,1 @@
-"""What is fast and what is not, measured against what a user would pick instead."""
+"""Benchmarks of the pipeline against alternatives."""

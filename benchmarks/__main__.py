@@ -1,4 +1,4 @@
-"""Measures the pipeline beside what a user would pick instead: `python -m benchmarks --help`."""
+"""Measures the pipeline and alternatives to it: `python -m benchmarks --help`."""
 
 import argparse
 import signal
@@ -10,7 +10,7 @@ from benchmarks.lines import REAL_ROWS
 
 
 def main() -> int:
-    """The exit status: 0, 1 when what was measured failed, 130 after Ctrl-C, 143 after SIGTERM."""
+    """The exit status: 0, 1 if a measured command failed, 130 after Ctrl-C, 143 after SIGTERM."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

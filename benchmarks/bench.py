@@ -1,4 +1,4 @@
-"""The bench: a temporary folder, a clean environment, and processes that are measured."""
+"""A temporary folder and a clean environment, in which processes are measured."""
 
 import os
 import re
@@ -21,11 +21,11 @@ NOT_OURS = {name.upper() for name in Settings.model_fields} | {"PYTHONDONTWRITEB
 
 
 class BenchmarkError(Exception):
-    """A measured command failed, or did not do what it was measured for."""
+    """A measured command failed or did not produce the expected result."""
 
 
 class Measured(NamedTuple):
-    """A command that ran: wall seconds, peak resident MiB of its process tree, its output."""
+    """A finished command: wall seconds, peak resident MiB of its process tree, its output."""
 
     seconds: float
     peak: float
@@ -33,7 +33,7 @@ class Measured(NamedTuple):
 
 
 class Bench:
-    """Runs Python modules of this repository in one folder, with one environment for all."""
+    """Runs Python modules of this repository, all in one folder with one environment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class Bench:
             for name, value in os.environ.items()
             if name not in NOT_OURS and not name.startswith(("AWS_", "DAGSTER_"))
         }
-        # Bytecode is cached as on a user's machine, but not in the repository.
+        # Bytecode is cached like on a user's machine, but outside the repository.
         self.environment |= {
             "PYTHONPATH": str(ROOT),
             "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
@@ -52,10 +52,10 @@ class Bench:
         }
 
     def run(self, *module: str, **environment: str) -> Measured:
-        """Runs `python -m module …` to its end.
+        """Runs `python -m module …` and waits for it.
 
         Raises:
-            BenchmarkError: when it fails; the message ends as its stderr does.
+            BenchmarkError: it failed; the message has the end of its stderr.
         """
         out, errors = self.folder / "stdout", self.folder / "stderr"
         with out.open("wb") as stdout, errors.open("wb") as stderr:
@@ -73,7 +73,7 @@ class Bench:
 
     @contextmanager
     def demo(self) -> Iterator[str]:
-        """The demo API in a separate process: its address."""
+        """Runs the demo API in a separate process; yields its address."""
         module = ("demo", "--port", "0", "--requests-per-minute", "0")
         with self._started(module, {}, subprocess.PIPE, None) as process:
             said = process.stdout.readline().decode() if process.stdout else ""
@@ -89,7 +89,7 @@ class Bench:
         stdout: int | IO[bytes],
         stderr: IO[bytes] | None,
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A process in a separate session: Ctrl-C comes here only, and this ends it."""
+        """A process in a separate session: Ctrl-C does not reach it. It ends with the context."""
         process = subprocess.Popen(  # noqa: S603  # this repository's own modules
             [sys.executable, "-m", *module],
             cwd=self.folder,
@@ -118,6 +118,6 @@ def _below(pid: int) -> list[psutil.Process]:
 
 @contextmanager
 def bench() -> Iterator[Bench]:
-    """A bench in a temporary folder, which goes when it is left."""
+    """A bench in a temporary folder, which is deleted on exit."""
     with tempfile.TemporaryDirectory(prefix="brewery-benchmarks-") as folder:
         yield Bench(Path(folder).resolve())

@@ -1,20 +1,20 @@
-"""What the measured processes of both engines share: their folders and their clock."""
+"""What the measured processes of both engines share: the folders and the clock."""
 
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-BRONZE = Path("bronze_breweries/real/breweries.json")  # below the folder of the engine
+BRONZE = Path("bronze_breweries/real/breweries.json")  # in the folder of the engine
 PASSES = ("cold", "warm")
 
 
 def clock(layers: Callable[[str], Iterator[str]]) -> None:
-    """Goes twice through the layers and prints the seconds of each as one line of JSON.
+    """Builds the layers twice and prints the seconds of each layer as one line of JSON.
 
     Args:
-        layers: writes the snapshot of the given name of each layer, and names a layer when it is
-            written.
+        layers: writes each layer's snapshot of the given name, and yields the layer's name after
+            that.
     """
     found: dict[str, dict[str, float]] = {}
     for snapshot in PASSES:

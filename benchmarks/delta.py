@@ -1,4 +1,4 @@
-"""A long life of a Delta table: what a commit takes, and how fast the table opens after many."""
+"""A Delta table with many versions: the time of a commit, and the time to open the table."""
 
 import shutil
 import time
@@ -18,7 +18,7 @@ from brewery_assets.lake.storage import StoredFile
 from brewery_assets.layers.silver import SILVER
 
 PUBLICATIONS = (10, 100, 500, 1_000)
-FILES = 207  # as silver has of the real data
+FILES = 207  # as many as silver has for the real data
 KEPT = 30  # the default of SNAPSHOTS_KEPT
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -29,7 +29,7 @@ class Life(NamedTuple):
     Attributes:
         opens: seconds that deltalake takes to open it and to list its files.
         commits: seconds of a commit, the median of all so far.
-        files: of its log.
+        files: the number of files in its log.
         size: bytes of its log.
     """
 
@@ -41,7 +41,7 @@ class Life(NamedTuple):
 
 
 def measure(bench: Bench, repeat: int, say: Callable[[str], None]) -> list[Life]:
-    """Publishes manifests one after another; no data is written, for the log reads none.
+    """Publishes manifests one after another, without data, because the log needs none.
 
     Raises:
         BenchmarkError: the table does not show the newest snapshot.

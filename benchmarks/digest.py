@@ -1,4 +1,4 @@
-"""What an engine wrote, as few enough numbers to compare: `python -m benchmarks.digest LAKE`."""
+"""Summarizes what an engine wrote, to compare engines: `python -m benchmarks.digest LAKE`."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import duckdb
 
 from benchmarks.clock import PASSES
 
-# A sum does not ask for the order of the rows, and doubled rows do not cancel out in it.
+# A sum does not depend on the order of the rows, and duplicate rows do not cancel out.
 ROWS = """
 select count(*), sum(hash(found)::hugeint)::varchar
 from (
@@ -25,7 +25,7 @@ IDS = "select count(distinct id) from read_parquet($files)"
 
 
 def digest(lake: Path, snapshot: str) -> dict[str, list[object]]:
-    """For each layer: rows, checksum, columns; of silver also its ids, of gold what it counts."""
+    """For each layer: rows, checksum, columns; for silver also its ids, for gold its total."""
     found: dict[str, list[object]] = {}
     with duckdb.connect() as connection:
         for layer in ("silver_breweries", "rejected_breweries", "gold_brewery_counts"):
@@ -33,7 +33,7 @@ def digest(lake: Path, snapshot: str) -> dict[str, list[object]]:
             if not (files := [str(file) for file in folder.rglob("*.parquet")]):
                 found[layer] = [0]
                 continue
-            # Of no rows one engine writes an empty file, another none.
+            # If there are no rows, one engine writes an empty file, another writes no file.
             if not connection.execute(ROWS, {"files": files}).fetchall()[0][0]:
                 found[layer] = [0]
                 continue

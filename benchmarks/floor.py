@@ -1,4 +1,4 @@
-"""Three trivial assets as one job: what Dagster's command costs before any work is done."""
+"""A job of three trivial assets: the time that Dagster's command takes without any work."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""Silver, rejected and gold alone, on the project's engine and in DuckDB, each in its process."""
+"""Measures silver, rejected and gold alone on two engines, each in a separate process."""
 
 import json
 import os
@@ -23,7 +23,7 @@ BESIDE_SPARK: Pair = ("Sail", "Apache Spark")
 
 
 class Passes(NamedTuple):
-    """One process: for each of its passes the seconds of each layer, and its peak MiB."""
+    """One process: the seconds of each layer by pass, and the peak MiB."""
 
     cold: dict[str, float]
     warm: dict[str, float]
@@ -36,12 +36,12 @@ Found = dict[int, dict[str, list[Passes]]]
 def measure(
     bench: Bench, pair: Pair, sizes: Sequence[int], repeat: int, say: Callable[[str], None]
 ) -> Found:
-    """For each number of rows and each engine of a pair, in turn, as often as asked.
+    """Runs the engines of a pair in turn, `repeat` times for each number of rows.
 
-    Before that each engine runs once, unmeasured, on the real rows.
+    Before that, each engine runs once on the real rows as a warm-up.
 
     Raises:
-        BenchmarkError: when the engines did not write the same rows.
+        BenchmarkError: the engines did not write the same rows.
     """
     found: Found = {}
     for rows, turns in ((lines.REAL_ROWS, 0), *((rows, repeat) for rows in sizes)):
@@ -77,7 +77,7 @@ def _run(bench: Bench, engine: str, bronze: Path) -> tuple[Passes, dict[str, Any
 
 
 def _verify(digests: dict[str, dict[str, Any]], rows: int) -> None:
-    """Whether both engines wrote the same, in both passes, and all of it."""
+    """Raises BenchmarkError unless both engines wrote the same, complete rows in both passes."""
     every = [layers for passes in digests.values() for layers in passes.values()]
     first = every[0]
     if any(layers != first for layers in every):
@@ -85,4 +85,6 @@ def _verify(digests: dict[str, dict[str, Any]], rows: int) -> None:
     silver, gold = first["silver_breweries"], first["gold_brewery_counts"]
     refused = first["rejected_breweries"][0]
     if not (silver[0] == silver[-1] == gold[-1] == rows - refused):
-        raise BenchmarkError(f"of {rows} rows both engines made {json.dumps(first, indent=1)}")
+        raise BenchmarkError(
+            f"both engines wrote a wrong number of the {rows} rows: {json.dumps(first, indent=1)}"
+        )

@@ -1,4 +1,4 @@
-"""The input of the layers: the real rows as bronze keeps them, repeated under other ids."""
+"""The input of the layers: the real rows in bronze's form, repeated with other ids."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ REAL_ROWS = 11_822
 
 
 def write(path: Path, rows: int) -> None:
-    """So many lines of JSON, always the same ones; the first 11,822 are the real rows."""
+    """Writes `rows` lines of JSON, always the same ones; the first 11,822 are the real rows."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(islice(_lines(), rows))
 
@@ -21,7 +21,7 @@ def _lines() -> Iterator[str]:
     copy = 0
     while True:
         for row in real:
-            # Of a UUID, the first eight of 32 digits: what is left is still different in each row.
+            # Replaces the first 8 of a UUID's 32 digits; the others still differ in each row.
             other = {**row, "id": f"{copy:08x}{row['id'][8:]}"} if copy else row
             yield json.dumps(other, ensure_ascii=False, separators=(",", ":")) + "\n"
         copy += 1

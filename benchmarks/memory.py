@@ -1,4 +1,4 @@
-"""How much memory a process and those below it hold while they run."""
+"""Measures the memory of a process and its children while they run."""
 
 import threading
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from contextlib import contextmanager, suppress
 import psutil
 
 MIB = 2**20
-POLL = 0.02  # seconds between two looks
-LOOKS_PER_TREE = 25  # looking for new child processes costs more than a look at known ones
+POLL = 0.02  # seconds between two measurements
+LOOKS_PER_TREE = 25  # finding new child processes takes longer than measuring known ones
 
 
 @contextmanager
 def watched(pid: int) -> Iterator[list[int]]:
-    """Bytes resident at each look, added to a list until the context is left."""
+    """Yields a list that gets the resident bytes of each measurement until the context ends."""
     found = [0]
     ended = threading.Event()
 

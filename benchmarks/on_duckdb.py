@@ -1,8 +1,8 @@
 """The same layers as a plain DuckDB script: `python -m benchmarks.on_duckdb LAKE`.
 
 Only the names of places come from the project. The SQL is written to be fast: lines are parsed
-once, and a text is trimmed only when it begins or ends in white space, for DuckDB's `trim` with a
-list of characters takes ten times as long.
+once, and a text is trimmed only if it begins or ends with white space, because DuckDB's `trim` with
+a list of characters takes ten times as long.
 """
 
 import sys
@@ -98,7 +98,7 @@ copy (
 
 
 def main(lake: Path) -> None:
-    """Both passes, in one connection that stands when the clock starts."""
+    """Both passes, in one connection that is open before the clock starts."""
     with duckdb.connect() as connection:
         connection.execute(MACROS)
         _set(connection, "white_space", WHITE_SPACE)

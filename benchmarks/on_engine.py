@@ -1,7 +1,7 @@
-"""Silver, rejected and gold as a run makes them: `python -m benchmarks.on_engine LAKE`.
+"""Silver, rejected and gold as a run builds them: `python -m benchmarks.on_engine LAKE`.
 
-On the engine that SPARK_REMOTE names. The functions of the layers and the IO managers are the
-project's own. Left out are Dagster's steps and events, the checks and the previews.
+It uses the engine in SPARK_REMOTE, and the project's layer functions and IO managers, without
+Dagster's steps and events, the checks and the previews.
 """
 
 import sys
@@ -33,7 +33,7 @@ BRONZE_MANIFEST = Manifest(
 
 
 def main(lake: str) -> None:
-    """Both passes, in one session that stands when the clock starts."""
+    """Both passes, in one session that is open before the clock starts."""
     resources = resources_of(Settings(lake_uri=lake))
     needed = ("lake", "spark", "json_lines_snapshots", "parquet_snapshots")
     with dg.build_resources({name: resources[name] for name in needed}) as run:

@@ -1,4 +1,4 @@
-"""A TCP relay on loopback that delays what passes through it: an S3 that is far away."""
+"""A TCP relay on loopback that delays all data, to simulate a distant S3."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ HOST = "127.0.0.1"
 
 @contextmanager
 def relay(port: int, round_trip: float) -> Iterator[str]:
-    """Relays to a port of loopback; yields the address to use in its place.
+    """Relays to a port on loopback; yields the relay's address.
 
     Each direction is delayed by half the round trip. The bandwidth is not limited.
 

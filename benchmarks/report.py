@@ -1,4 +1,4 @@
-"""What was found, as Markdown: medians, ratios, and the machine that they are of."""
+"""Formats the results as Markdown: medians, ratios, and the machine."""
 
 import os
 import platform
@@ -15,11 +15,11 @@ from benchmarks.layers import Found, Pair
 from benchmarks.whole import Run
 
 PACKAGES = ("dagster", "pyspark", "pysail", "duckdb", "pyarrow", "deltalake")
-LEAST = 0.005  # seconds: of less than that no ratio says anything
+LEAST = 0.005  # seconds: below this a ratio is not meaningful
 
 
 def machine(repeat: int) -> str:
-    """What the figures are of: date, machine, versions; asked for before anything runs."""
+    """The date, the machine and the versions; call it before anything runs."""
     memory = psutil.virtual_memory().total / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     now = datetime.now(timezone.utc)
@@ -32,7 +32,7 @@ def machine(repeat: int) -> str:
 
 
 def whole(found: dict[str, list[Run]]) -> str:
-    """The whole command, beside the first of those that were measured."""
+    """The whole commands, compared with the first one."""
     first = next(iter(found))
     least = median(run.seconds for run in found[first])
     rows = []
@@ -98,7 +98,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _processor() -> str:
-    """Its model; macOS and Windows name it elsewhere than Linux does."""
+    """The processor's model; its place differs between Linux, macOS and Windows."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

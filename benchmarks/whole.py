@@ -1,4 +1,4 @@
-"""The whole command, as a user types it, beside the floor: the same on three trivial assets."""
+"""Measures the whole command, and the same command on three trivial assets (the floor)."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ FLOOR = ("floor", "benchmarks.floor")
 
 
 class Command(NamedTuple):
-    """A job that is measured: its name and module, and where its lake is.
+    """A measured job: its name, its module, and the place of its lake.
 
     Attributes:
         round_trip: milliseconds to an S3 server; None for a folder.
@@ -40,7 +40,7 @@ LATE_S3 = {
 
 
 class Run(NamedTuple):
-    """A command that ran: wall seconds, peak resident MiB, and what it asked S3 for."""
+    """A finished command: wall seconds, peak resident MiB, and its S3 requests by kind."""
 
     seconds: float
     peak: float
@@ -50,13 +50,13 @@ class Run(NamedTuple):
 def measure(
     bench: Bench, commands: Mapping[str, Command], repeat: int, say: Callable[[str], None]
 ) -> dict[str, list[Run]]:
-    """The commands in turn, as often as asked; each once before, unmeasured.
+    """Runs the commands in turn, `repeat` times, after one warm-up run of each.
 
-    So each measured run finds an older snapshot in its lake. S3 is SeaweedFS, in a process of its
-    own on this machine, which takes its share of the cores, behind a relay that delays it.
+    So each measured run finds an older snapshot in its lake. S3 is SeaweedFS in a separate process
+    on this machine, with which it shares the cores, behind a relay that delays it.
 
     Raises:
-        BenchmarkError: when a run failed or did not publish every brewery.
+        BenchmarkError: a run failed or did not publish every brewery.
     """
     home = bench.folder / "dagster"
     home.mkdir(exist_ok=True)
@@ -100,5 +100,5 @@ def _verify(lake: Lake, runs: int) -> None:
     gold = lake.manifests("gold_brewery_counts")
     if silver != [REAL_ROWS] * runs or len(gold) != runs:
         raise BenchmarkError(
-            f"{lake.uri}: {runs} runs published {len(gold)} times gold, and silver of {silver}"
+            f"{lake.uri}: {runs} runs published gold {len(gold)} times, silver with {silver} rows"
         )

@@ -1,6 +1,6 @@
 """The command-line program: `brewery`, or `python -m brewery_assets`.
 
-Each command imports what it needs itself, so that `--help` answers at once.
+Each command imports its own dependencies, so that `--help` answers at once.
 """
 
 import os
@@ -23,7 +23,7 @@ FAILED, BAD_SETTING = 1, 2
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Dagster's log of the run.")]
 
 app = typer.Typer(
-    help="Open Brewery DB as a lake: run the pipeline, look at its results, watch over it.",
+    help="The Open Brewery DB as a data lake: run the pipeline, show its results, monitor it.",
     epilog="Exit codes: 0 success, 1 failure, 2 a bad setting or option, 130 stopped by Ctrl-C.",
     add_completion=False,
     no_args_is_help=True,
@@ -33,13 +33,13 @@ app = typer.Typer(
 
 @app.callback()
 def brewery() -> None:
-    """Reads `.env`, as Dagster's own commands do."""
+    """Reads `.env`, like Dagster's own commands."""
     load_dotenv(".env", override=True)
 
 
 @app.command()
 def run(*, verbose: Verbose = False) -> None:
-    """Read the whole source, refine and count it: bronze, silver, gold."""
+    """Run the pipeline once: read the whole source and publish bronze, silver and gold."""
     settings = _run("run_pipeline_brewery", verbose=verbose)
     from brewery_assets.operations.summary import next_steps, summary_of
 
@@ -47,7 +47,7 @@ def run(*, verbose: Verbose = False) -> None:
     typer.echo(
         next_steps(
             "make publish_report  the counts as a page with a map, with their CSV inside",
-            "make start_pipeline  the same every day, with alerts",
+            "make start_pipeline  run the pipeline every day, with alerts",
         )
     )
 
@@ -58,7 +58,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make the page of the newest published counts, and print where it is."""
+    """Publish the report of the newest counts, and print its path."""
     settings = _run("publish_report", verbose=verbose)
     from brewery_assets.report.asset import REPORT
     from brewery_assets.report.files import PAGE
@@ -66,7 +66,9 @@ def report(
     page = _lake(settings).storage.uri(f"{REPORT}/{PAGE}")
     typer.echo(page)
     if open_it and "://" in page:
-        typer.echo(f"A browser cannot open it there: aws s3 cp {page} .", err=True)
+        typer.echo(
+            f"A browser cannot open an S3 URI. Copy the page first: aws s3 cp {page} .", err=True
+        )
         raise typer.Exit(FAILED)
     if open_it:
         typer.launch(Path(page).absolute().as_uri())
@@ -74,7 +76,7 @@ def report(
 
 @app.command()
 def audit(*, verbose: Verbose = False) -> None:
-    """Compare the newest silver with its Great Expectations, and print where their pages are."""
+    """Validate the newest silver with Great Expectations, and print the path of the Data Docs."""
     settings = _run("audit_silver", verbose=verbose)
     from brewery_assets.checks.expectations import INDEX
 
@@ -83,7 +85,7 @@ def audit(*, verbose: Verbose = False) -> None:
 
 @app.command()
 def status() -> None:
-    """Show what is on, how the last runs ended, and the newest snapshot of each layer."""
+    """Show the schedule and sensors, the last runs, and the newest snapshot of each layer."""
     with _problems_named(), _instance() as instance:
         from brewery_assets.operations import platform
 
@@ -107,10 +109,10 @@ def stop() -> None:
 def verify(
     *,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Bring the Delta tables up to date before.")
+        bool, typer.Option("--repair", help="Bring the Delta tables up to date first.")
     ] = False,
 ) -> None:
-    """Check that snapshots are whole, that the layers agree, and what the Delta tables show."""
+    """Check that snapshots are whole, layers agree and Delta tables are up to date."""
     with _problems_named():
         from brewery_assets.operations import verify
 
@@ -126,7 +128,7 @@ def verify(
 
 @app.command()
 def alert_test() -> None:
-    """Send a test message to every address in ALERT_URLS, and say whether it arrived."""
+    """Send a test message to every address in ALERT_URLS, and print whether it arrived."""
     with _problems_named():
         from brewery_assets.automation.alerts import Alerts
         from brewery_assets.operations.alert_test import send_test
@@ -147,10 +149,10 @@ def alert_test() -> None:
 @app.command()
 def log(
     run_id: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Its id, or the id's first characters.")
+        str | None, typer.Argument(metavar="[RUN]", help="The run's id, or its first characters.")
     ] = None,
 ) -> None:
-    """Print the whole log of a run, of the last one by default, with the traces of its errors."""
+    """Print the full log of a run (default: the last one), with stack traces."""
     with _problems_named(), _instance() as instance:
         from brewery_assets.operations.log import NoRunError, log_of
 
@@ -163,7 +165,7 @@ def log(
 
 
 def _run(job: str, *, verbose: bool) -> "Settings":
-    """Runs a job and shows it; the settings, if it succeeded."""
+    """Runs a job and shows its progress. Returns the settings, or exits if the run fails."""
     with _problems_named():
         settings = _settings()
         _need_home()
@@ -204,7 +206,7 @@ def _settings() -> "Settings":
 
 @contextmanager
 def _problems_named() -> Iterator[None]:
-    """Ends the command with a sentence if a setting or the lake is wrong, or does not answer."""
+    """Ends the command with a message if a setting is wrong or the lake cannot be used."""
     from brewery_assets.lake.lake import LakeError
     from brewery_assets.settings import SettingsError
 
@@ -225,10 +227,10 @@ def _instance() -> "Iterator[dg.DagsterInstance]":
 
 
 def _need_home() -> None:
-    """Dagster's storage is that of this folder, unless DAGSTER_HOME names another."""
+    """Uses the current folder as DAGSTER_HOME, unless that variable is set."""
     from brewery_assets.settings import SettingsError
 
     if "DAGSTER_HOME" not in os.environ:
         if not Path("dagster.yaml").exists():
-            raise SettingsError("DAGSTER_HOME is not set: type this in the project's folder")
+            raise SettingsError("DAGSTER_HOME is not set: run this command in the project's folder")
         os.environ["DAGSTER_HOME"] = str(Path.cwd())

@@ -120,7 +120,7 @@ def test_a_source_that_is_down_is_explained_in_the_last_lines(checkout: Checkout
     failed, cause, todo, more, log = said.strip().splitlines()
     assert failed == "Failed  bronze_breweries failed. Readers keep the last published snapshot."
     assert cause.startswith(f"Cause   GET {url}/breweries/meta gave no usable answer")
-    assert todo == "To do   See whether the API answers, then: make run_pipeline"
+    assert todo == "To do   Check that the API answers, then run: make run_pipeline"
     assert 'docs/operations.md, "What each alert means"' in more
     assert re.fullmatch(r"Log     make log RUN=[0-9a-f]{8}", log)
     code, whole = checkout.run(*checkout.brewery("log", log[-8:]))

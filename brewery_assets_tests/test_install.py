@@ -111,7 +111,7 @@ def test_an_unreachable_package_index_is_reported(run: Run, tmp_path: Path) -> N
         *("install", sys.executable, str(tmp_path / "venv")), df="echo; echo '/dev/x 9 9 4000 9% /'"
     )
     assert code == 1
-    assert said.startswith("pip could not install uv: is the package index reachable? ")
+    assert said.startswith("pip could not install uv: check that the package index is reachable. ")
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "venv" / "installed").exists()
 

@@ -49,14 +49,16 @@ def test_without_compose_one_line_says_so(stack: Stack, programs: Programs) -> N
     programs(docker="exit 1")
     code, said = stack.make("build")
     assert code != 0
-    assert said.startswith("Docker's compose plugin is missing (docker-compose 1.29 will do): ")
+    assert said.startswith("Docker's compose plugin is missing: install it ")
 
 
 def test_an_engine_that_does_not_answer_is_reported(stack: Stack, programs: Programs) -> None:
     programs(docker='[ "$1" = compose ]')
     code, said = stack.make("start_environment")
     assert code != 0
-    assert said.startswith("Docker does not answer: start it, or see whether you may use it")
+    assert said.startswith(
+        "Docker does not answer: start it, or check your access with docker info"
+    )
 
 
 def test_a_taken_port_is_named_with_the_setting_that_changes_it(
@@ -74,7 +76,7 @@ def test_an_image_that_was_not_built_is_reported(stack: Stack, programs: Program
     programs(docker='[ "$1" != image ]')
     code, said = stack.make("start_environment")
     assert code != 0
-    assert "There is no image brewery-assets-dagster:0.2.0: make build\n" in said
+    assert "There is no image brewery-assets-dagster:0.2.0: run make build\n" in said
 
 
 def test_an_existing_env_file_is_kept_and_its_missing_secrets_are_named(
@@ -119,7 +121,7 @@ def test_no_new_secrets_are_created_for_existing_data(stack: Stack, programs: Pr
     programs(docker='[ "$1" != volume ] || echo brewery_assets_postgres')
     code, said = stack.make("build")
     assert code != 0
-    assert said.startswith("There is no .env, but data of a stack that had one: put it back,")
+    assert said.startswith("There is no .env, but the data of a stack that had one: restore .env,")
     assert not (stack.folder / ".env").exists()
 
 

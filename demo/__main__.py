@@ -14,7 +14,7 @@ HIGHEST_PORT = 65535
 
 
 def main() -> int:
-    """The exit status: 0 after SIGINT or SIGTERM, 2 for an option that does not fit."""
+    """The exit status: 0 after SIGINT or SIGTERM, 2 for an invalid option."""
     options = _options()
     try:
         faults = parse(options.fault)
@@ -33,7 +33,7 @@ def main() -> int:
         f"Open Brewery DB demo API: {api.url} ({len(api.rows):,} breweries; Ctrl-C stops it)",
         flush=True,
     )
-    # Without a timeout Ctrl-C would not be heard on Windows.
+    # Without a timeout, Ctrl-C has no effect on Windows.
     while not stopping.wait(0.5):
         pass
     api.stop()
@@ -44,7 +44,7 @@ def _start(api: DemoApi) -> None:
     try:
         api.start()
     except OSError as error:
-        why = "is taken" if error.errno == errno.EADDRINUSE else f"is no use ({error.strerror})"
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"is unusable ({error.strerror})"
         print(f"Port {api.port} {why}; taking a free one.", flush=True)
         api.port = 0
         api.start()

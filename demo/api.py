@@ -32,11 +32,11 @@ def create_app(
     requests_per_minute: int | None = 120,
     minute: float = 60.0,
 ) -> Starlette:
-    """The API under /v1, over `rows` as they are at each request.
+    """The API under /v1, over the current `rows` at each request.
 
-    `app.state.source.faults` may be assigned while it runs. `requests_per_minute` None is no
-    limit; `minute` shortens the limit's window (seconds) for tests. Faults that hang up need
-    the transport that `demo.server` lays into the scope.
+    `app.state.source.faults` may be assigned while it runs. `requests_per_minute` None means no
+    limit; `minute` shortens the limit's window (seconds) for tests. Faults that close the
+    connection need the transport that `demo.server` adds to the scope.
     """
     source = Source(rows, faults)
     v1 = Mount(
@@ -101,7 +101,7 @@ async def _home(_: Request) -> Response:
 async def _refused(request: Request, refusal: Exception) -> Response:
     accept = request.headers.get("accept", "")
     if "/json" not in accept and "+json" not in accept:
-        # Laravel sends a browser back to the form that it thinks the request came from.
+        # Laravel redirects a browser to the form that it assumes as the origin.
         return RedirectResponse("/", 302)
     errors: dict[str, list[str]] = refusal.args[0]
     return _json({"message": next(iter(errors.values()))[0], "errors": errors}, 422)
@@ -116,7 +116,7 @@ async def _failed(request: Request, failure: Exception) -> Response:
 
 
 def _json(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    # Like PHP's json_encode: no spaces, and \u escapes for all that is not ASCII.
+    # Like PHP's json_encode: no spaces, and \u escapes for non-ASCII text.
     text = json.dumps(body, separators=(",", ":"))
     return Response(text, status, headers, media_type="application/json")
 

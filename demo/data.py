@@ -1,4 +1,4 @@
-"""The rows of the Open Brewery DB data set, in the shape in which its API serves them."""
+"""The rows of the Open Brewery DB data set, in the form that its API serves."""
 
 import csv
 from pathlib import Path
@@ -29,10 +29,13 @@ FIELDS = (
 
 
 def load(path: Path = CSV) -> list[Row]:
-    """One dict per brewery id, in the file's order, its keys `FIELDS`.
+    """One dict per brewery id, in the file's order, with the keys `FIELDS`.
 
-    A blank is None, coordinates are floats (degrees), all else is text. Raises OSError or
-    KeyError for a file that is missing or lacks a column.
+    A blank is None, coordinates are floats (degrees), everything else is text.
+
+    Raises:
+        OSError: the file cannot be read.
+        KeyError: the file lacks a column.
     """
     with path.open(encoding="utf-8", newline="") as file:
         return [_served(record) for record in csv.DictReader(file)]

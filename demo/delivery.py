@@ -1,4 +1,4 @@
-"""Faults of the delivery: a good answer that comes late, broken, as something else or never."""
+"""Faults of the delivery: a good answer that is late, broken, replaced or never sent."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ PAGES = "/v1/breweries"
 
 
 class FaultyDelivery:
-    """Spoils answers as the source's `Faults` say; the first fault that strikes wins."""
+    """Damages answers according to the source's `Faults`; the first matching fault applies."""
 
     def __init__(self, app: ASGIApp, source: Source) -> None:
         self.app = app
@@ -58,7 +58,7 @@ async def _drip(exchange: Exchange) -> None:
         await exchange.send_part(bytes((byte,)))
         try:
             await asyncio.wait_for(exchange.client_gone(), DRIP_SECONDS)
-        except asyncio.TimeoutError:  # the builtin one only from Python 3.11 on
+        except asyncio.TimeoutError:  # an alias of the builtin one only from Python 3.11 on
             continue
         return
     await exchange.send({"type": "http.response.body", "body": b""})

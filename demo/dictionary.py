@@ -1,4 +1,4 @@
-"""The data dictionary, from the schemas, the checks and the real data."""
+"""Builds the data dictionary from the schemas, the checks and the real data."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,18 +28,17 @@ HEAD = """# Data dictionary
 Every column of every layer. `make data_dictionary` makes this page from the schemas, the checks and
 the bundled real data ({rows:,} breweries of 2026-08-02), and a test compares it with them.
 
-*Null* is the share of the real rows that have no value. A rule in bold blocks: what breaks it is
-not published. The others warn.
+*Null* is the share of the real rows that have no value. A rule in bold blocks: if it fails, the
+layer is not published. The others warn.
 
-The tables have text as the source has it, trimmed. Files and pages for people, such as
-`brewery_counts.csv` of the report, leave out control and bidi characters. A cell of a CSV file that
-begins with `=`, `+`, `-`, `@`, a tab or a carriage return has a leading apostrophe, because a
-spreadsheet would run it as a formula; numbers are as they are.
+The tables have the source's text, trimmed. The report and its CSV files leave out control and bidi
+characters. A cell of a CSV file that begins with `=`, `+`, `-`, `@`, a tab or a carriage return has
+a leading apostrophe, because a spreadsheet would run it as a formula; numbers are not changed.
 """
 
 
 class Column(NamedTuple):
-    """A column of a layer, as its schema has it."""
+    """A column of a layer, from its schema."""
 
     name: str
     kind: str
@@ -47,7 +46,7 @@ class Column(NamedTuple):
 
 
 def page() -> str:
-    """The page, in Markdown; starts an engine and ends it."""
+    """The page, in Markdown; starts an engine and stops it."""
     rows = load()
     spark = Spark()
     try:

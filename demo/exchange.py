@@ -1,4 +1,4 @@
-"""A request with its answer in hand, not yet sent, and the ways to send it badly."""
+"""A request with its unsent answer, and the ways to send the answer badly."""
 
 from dataclasses import dataclass
 from random import Random
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request, the answer that the API would give to it, and what a fault may do with it."""
+    """A request, its answer from the API, and what a fault can do with the answer."""
 
     answer: Response
     chance: Random
@@ -40,13 +40,13 @@ class Exchange:
             pass
 
     async def hang_up(self) -> None:
-        # ASGI has no message for this: demo.server lays the transport into the scope.
+        # ASGI has no message for this, so demo.server adds the transport to the scope.
         self.scope["state"]["transport"].close()
         await self.client_gone()
 
 
 async def whole_answer(app: ASGIApp, scope: Scope, receive: Receive) -> Response:
-    """The whole answer of the app, not sent."""
+    """The app's complete answer, without sending it."""
     answer = Response()
     parts: list[bytes] = []
 

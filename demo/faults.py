@@ -9,37 +9,39 @@ from random import Random
 class Faults:
     """Faults of the service, of its delivery and of its data.
 
-    A share (0 to 1) is drawn for each request from the seed, the URL and how often that URL was
-    asked for, so concurrent requests meet the same faults in every run. Raises ValueError with
-    one sentence for a value out of range.
+    Whether a request has the fault of a share (0 to 1) depends on the seed, the URL and how often
+    that URL was requested, so concurrent requests have the same faults in every run.
+
+    Raises:
+        ValueError: a value is out of range; the message is one sentence.
     """
 
-    seed: int = 0  # another seed, other requests struck
+    seed: int = 0  # another seed selects other requests
 
-    fail_first: int = 0  # the first N requests of each distinct URL answer 503, then well
-    always_status: int | None = None  # each request to /breweries answers this status
-    server_errors: float = 0.0  # share that answers 500, 502, 503 or 504
+    fail_first: int = 0  # the first N requests of each distinct URL get 503
+    always_status: int | None = None  # each request to /breweries gets this status
+    server_errors: float = 0.0  # share that gets 500, 502, 503 or 504
     dropped_connections: float = 0.0  # share whose connection closes with no answer
     hanging: float = 0.0  # share not answered until the client gives up or the server stops
-    dripping: float = 0.0  # share whose body comes a byte every 0.2 s
-    cut_bodies: float = 0.0  # share whose connection closes half way through the body
-    cut_json: float = 0.0  # share whose JSON stops half way in a well-formed HTTP answer
-    html: float = 0.0  # share that answers 200 with an HTML page
-    objects: float = 0.0  # share of pages that answer 200 with an object for an array
-    empty_pages: float = 0.0  # share of pages that answer [] in place of their rows
+    dripping: float = 0.0  # share whose body is sent at one byte per 0.2 s
+    cut_bodies: float = 0.0  # share whose connection closes halfway through the body
+    cut_json: float = 0.0  # share whose JSON is cut in the middle, in a well-formed HTTP answer
+    html: float = 0.0  # share that gets 200 with an HTML page
+    objects: float = 0.0  # share of pages that are an object instead of an array
+    empty_pages: float = 0.0  # share of pages that are [] instead of their rows
 
-    empty_page_numbers: frozenset[int] = frozenset()  # these pages always answer []
-    ignore_sort: bool = False  # as the older API: every order is unstable
+    empty_page_numbers: frozenset[int] = frozenset()  # these pages are always []
+    ignore_sort: bool = False  # like the older API: every order is unstable
     ignore_page: bool = False  # every page is page 1
-    per_page_cap: int | None = None  # at most that many rows a page, silently
-    no_meta: bool = False  # /breweries/meta answers 404 as a missing brewery would
-    meta_as_text: bool = False  # as the older API: numbers as strings, no by_country
-    meta_total_off_by: int = 0  # meta's total says so many more than there are
-    coordinates_as_text: bool = False  # as some versions: "11.327765" for 11.327765
+    per_page_cap: int | None = None  # at most that many rows per page, without an error
+    no_meta: bool = False  # /breweries/meta gets 404, like a missing brewery
+    meta_as_text: bool = False  # like the older API: numbers as strings, no by_country
+    meta_total_off_by: int = 0  # this number is added to meta's total
+    coordinates_as_text: bool = False  # like some versions: "11.327765", not 11.327765
     dropped_fields: frozenset[str] = frozenset()  # fields missing from every row
-    strays: int = 0  # so many elements of page 1 are no objects, and counted in the total
-    rows_change_every: int = 0  # after every N pages one row is added, removed, modified in turn
-    changes_stop_after: int | None = None  # after so many changes the rows hold still
+    strays: int = 0  # this many elements of page 1 are not objects; the total counts them
+    rows_change_every: int = 0  # after every N pages one row is added, removed or modified
+    changes_stop_after: int | None = None  # the rows stop changing after this many changes
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -55,12 +57,12 @@ class Faults:
             raise ValueError(f"always_status must be from 200 to 599, not {self.always_status}.")
 
     def strikes(self, share: str, url: str, attempt: int) -> bool:
-        """Whether the fault of that name befalls this attempt (from 1) at this URL."""
+        """Whether this attempt (from 1) at this URL has the fault of that name."""
         chance: float = getattr(self, share)
         return chance > 0 and self.draw(share, url, attempt).random() < chance
 
     def draw(self, purpose: str, url: str, attempt: int) -> Random:
-        """Random numbers that depend on nothing but the seed and the arguments."""
+        """Random numbers that depend only on the seed and the arguments."""
         return Random(f"{self.seed} {purpose} {url} {attempt}")
 
 
@@ -70,7 +72,8 @@ NO_FAULTS = Faults()
 def parse(switches: Iterable[str]) -> Faults:
     """`Faults` from texts like `html=0.1`, `no_meta=true` or `empty_page_numbers=2,5`.
 
-    Raises ValueError with one sentence for a name or value that does not fit.
+    Raises:
+        ValueError: a name or a value is invalid; the message is one sentence.
     """
     types = {field.name: field.type for field in fields(Faults)}
     values: dict[str, object] = {}

@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class RateLimit:
-    """Lets each client address ask `requests` times in a window of `seconds`; then 429.
+    """Allows each client address `requests` requests in a window of `seconds`; then answers 429.
 
-    The window starts with the client's first request, as Laravel's throttle does it; Retry-After
-    says in whole seconds when the next one may start. None for `requests` is no limit.
+    The window starts with the client's first request, as in Laravel's throttle. Retry-After is the
+    time until the window ends, in whole seconds. None for `requests` means no limit.
     """
 
     def __init__(self, app: ASGIApp, requests: int | None, seconds: float) -> None:

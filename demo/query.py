@@ -1,4 +1,4 @@
-"""A request for breweries, and what it selects: filters as SQL's LIKE, orders as SQLite's."""
+"""A request for breweries, and what it selects: filters like SQL's LIKE, order like SQLite's."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Query:
 
 
 def matching(rows: list[Row], filters: dict[str, str]) -> list[Row]:
-    """The rows that pass every filter: `_` is any one character, so new_york finds New York."""
+    """The rows that match every filter: `_` is any one character, so new_york finds New York."""
     for name, value in filters.items():
         if name in LISTS:
             wanted = {item.strip() for item in value.split(",")}
@@ -51,14 +51,14 @@ def matching(rows: list[Row], filters: dict[str, str]) -> list[Row]:
 
 
 class Order:
-    """Sorts rows, nulls first; keeps its last answer for as long as that holds."""
+    """Sorts rows, nulls first; caches the last result until rows or order change."""
 
     def __init__(self) -> None:
         self._of: object = None
         self._positions: list[int] = []
 
     def positions(self, rows: Sequence[Row], sort: tuple[tuple[str, str], ...]) -> list[int]:
-        """Where in `rows` the first, second, … of that order stand; ties as they come."""
+        """The positions in `rows` of the first, second, … row in that order; ties stay in place."""
         names = ["brewery_type" if name == "type" else name for name, _ in sort]
         columns = [[str(row.get(name) or "") for row in rows] for name in names]
         if self._of != (sort, columns):

@@ -28,7 +28,7 @@ def main() -> int:
     api = DemoApi(port=PORT)
     try:
         api.start()
-    except OSError:  # taken
+    except OSError:  # the port is taken
         api = DemoApi()
         api.start()
     try:
@@ -43,7 +43,7 @@ def main() -> int:
         lake = Lake.of(settings)
         print(summary_of(lake))
         print(f"\nThe page, with a map: {location(lake, f'{REPORT}/{PAGE}')}")
-        print(next_steps("make run_pipeline    the same from the live API, into the same lake"))
+        print(next_steps("make run_pipeline    run the pipeline on the live API, into the same lake"))
     return code
 
 

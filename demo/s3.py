@@ -1,6 +1,6 @@
-"""An S3 server on loopback, for trying and for the tests: `python -m demo.s3` (SeaweedFS).
+"""An S3 server on loopback, for the demo and the tests: `python -m demo.s3` (SeaweedFS).
 
-It keeps what it is given in one folder until it is stopped, and then forgets it all.
+It stores everything in one temporary folder, which is deleted when the server stops.
 """
 
 import itertools
@@ -43,7 +43,7 @@ RIGHTS = {
         )
     ]
 }
-PORTS = range(20_000, 32_000)  # below those that systems give to outgoing connections
+PORTS = range(20_000, 32_000)  # below the ports that systems use for outgoing connections
 COUNTED = re.compile(r'^SeaweedFS_s3_request_total\{.*type="(\w+)"\} (\d+)$', re.MULTILINE)
 
 
@@ -51,7 +51,7 @@ _counted = itertools.count(100 * os.getpid())
 
 
 class S3Server:
-    """SeaweedFS in a separate process, with two users: an owner, and one who may only read."""
+    """SeaweedFS in a separate process, with two users: an owner and a read-only user."""
 
     def __init__(self, *buckets: str, port: int = 0) -> None:
         self._buckets = buckets
@@ -60,7 +60,7 @@ class S3Server:
         }
         self._ports["s3.port"] = port or self._ports["s3.port"]
         self._metrics = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="s3-"))  # short: it holds sockets
+        self._folder = Path(tempfile.mkdtemp(prefix="s3-"))  # short, because it contains sockets
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "S3Server":
@@ -81,7 +81,7 @@ class S3Server:
         return f"http://{HOST}:{self.port}"
 
     def environment(self, user: tuple[str, str] = OWNER) -> dict[str, str]:
-        """The settings under which AWS clients take this for Amazon S3."""
+        """The settings that make AWS clients use this server instead of Amazon S3."""
         key, secret = user
         return {
             "AWS_ENDPOINT_URL": self.url,
@@ -102,7 +102,7 @@ class S3Server:
         )
 
     def requests(self) -> Counter[str]:
-        """How many requests of each kind it has answered: GET, PUT, LIST, …"""
+        """The number of answered requests by kind: GET, PUT, LIST, …"""
         told = requests.get(f"http://{HOST}:{self._metrics}/metrics", timeout=10).text
         found: Counter[str] = Counter()
         for kind, number in COUNTED.findall(told):
@@ -110,10 +110,10 @@ class S3Server:
         return found
 
     def start(self) -> None:
-        """Starts it, and its buckets; what it held before it was killed is there again.
+        """Starts the server and creates its buckets. After `kill`, the stored objects are kept.
 
         Raises:
-            RuntimeError: when it does not come up, with what it said.
+            RuntimeError: it did not start; the message has its log.
         """
         rights = self._folder / "rights.json"
         rights.write_text(json.dumps(RIGHTS))
@@ -136,14 +136,14 @@ class S3Server:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """Ends it at once, as a machine that loses power does; `start` starts it again."""
+        """Kills the server, like a power failure; `start` starts it again."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def stop(self) -> None:
-        """Ends it, and deletes what it held."""
+        """Stops the server and deletes all objects."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
         for port in self._ports.values():
@@ -157,7 +157,7 @@ class S3Server:
             for bucket in self._buckets:
                 if bucket not in there:
                     client.create_bucket(Bucket=bucket)
-                # It names its buckets before all parts that keep the objects have come up.
+                # It lists its buckets before all parts that store objects have started.
                 client.put_object(Bucket=bucket, Key=PROBE, Body=b"")
                 for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
                     for kept in page["Contents"]:
@@ -190,10 +190,10 @@ class S3Server:
 
 
 def free_port(wanted: int = 0) -> int:
-    """The wanted port of loopback if it is free, else a free one that is not soon given again.
+    """The wanted port on loopback if it is free, else a free port that is not reused soon.
 
-    A port that the system chooses may go to another process as soon as it is let go, before its
-    server has started. So each process counts through these ports from its own start.
+    If the system chose the port, it could give the same port to another process before the server
+    has started. So each process counts through PORTS from a different start.
     """
     port = wanted or PORTS[next(_counted) % len(PORTS)]
     try:
@@ -209,8 +209,8 @@ def main() -> None:
     for wanted in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wanted, lambda *_: stopping.set())
     with S3Server("lake", port=free_port(8333)) as server:
-        print("An S3 server with an empty bucket; Ctrl-C stops it and forgets what it holds.")
-        print("In another terminal, or without `export` in .env:\n")
+        print("An S3 server with an empty bucket; Ctrl-C stops it and deletes its objects.")
+        print("Type these in another terminal, or copy them without `export` to .env:\n")
         for name, value in {"LAKE_URI": "s3://lake/breweries", **server.environment()}.items():
             print(f"export {name}={value}")
         sys.stdout.flush()

@@ -27,9 +27,8 @@ class Seen(NamedTuple):
 class DemoApi:
     """Serves a copy of `rows` (default: the real data) on loopback between enter and exit.
 
-    `rows` is the list being served: what is added, removed or altered shows in the next answer.
-    `faults` may be assigned at any time. `requests` holds every request in the order of arrival.
-    `start` raises OSError for a port that is taken; port 0 is a free one.
+    `rows` is the list being served: a change applies to the next answer. `faults` may be assigned
+    at any time. `requests` has every request in the order of arrival. Port 0 means a free port.
     """
 
     def __init__(
@@ -51,13 +50,13 @@ class DemoApi:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows being served, open to change."""
+        """The rows being served; the list may be changed."""
         rows: list[Row] = self._app.state.source.rows
         return rows
 
     @property
     def faults(self) -> Faults:
-        """The faults in force; assigning them resets their counters and chances."""
+        """The current faults; assigning them resets their counters and random numbers."""
         faults: Faults = self._app.state.source.faults
         return faults
 
@@ -71,7 +70,11 @@ class DemoApi:
         return f"http://{self.host}:{self.port}/v1"
 
     def start(self) -> None:
-        """Listens from here on, so a client need not wait. Raises OSError for a taken port."""
+        """Starts to listen; clients can connect when it returns.
+
+        Raises:
+            OSError: the port is taken.
+        """
         listener = socket.create_server((self.host, self.port))
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
@@ -94,7 +97,7 @@ class DemoApi:
         self._thread.start()
 
     def stop(self) -> None:
-        """Hangs up on every client and ends the thread."""
+        """Closes every connection and ends the thread."""
         self._server.should_exit = True
         self._thread.join()
 
@@ -114,18 +117,18 @@ class DemoApi:
 
 
 class _Protocol(H11Protocol):
-    """Lays the transport into `scope["state"]`, so that a fault can hang up."""
+    """Adds the transport to `scope["state"]`, so that a fault can close the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does it only for sockets made with a protocol number; without it 40 ms an answer.
+        # asyncio sets this only on sockets with a protocol number; otherwise answers take 40 ms.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "transport": transport}
 
 
 class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn waits for answers under way, and those of hanging requests never come.
+        # uvicorn waits for unfinished answers, and those of hanging requests never end.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)

@@ -13,7 +13,7 @@ STRAYS: tuple[object, ...] = (None, 42, "text", [])
 
 
 class Source:
-    """Serves `rows` as they are at each request; the holder of the list may change it."""
+    """Serves the current `rows` at each request; the owner of the list may change it."""
 
     def __init__(self, rows: list[Row], faults: Faults) -> None:
         self.rows = rows
@@ -22,7 +22,7 @@ class Source:
 
     @property
     def faults(self) -> Faults:
-        """The faults in force; assigning them resets their counters and chances."""
+        """The current faults; assigning them resets their counters and random numbers."""
         return self._faults
 
     @faults.setter
@@ -44,7 +44,7 @@ class Source:
             positions = self._order.positions(rows, query.sort)[start : start + per_page]
             found = [rows[position] for position in positions]
         else:
-            # As a table scan that begins elsewhere each time: pages overlap, and miss rows.
+            # Like a table scan with a different start each time: pages overlap and miss rows.
             shift = self._random.randrange(per_page // 10 + 2)
             found = [*rows[shift:], *rows[:shift]][start : start + per_page]
         self._change_under_the_reader()
@@ -75,17 +75,17 @@ class Source:
         }
 
     def sample(self, size: int) -> list[Row]:
-        """That many rows by chance, or all if there are fewer."""
+        """That many random rows, or all if there are fewer."""
         rows = list(self.rows)
         return [self.served(row) for row in self._random.sample(rows, min(size, len(rows)))]
 
     def row(self, brewery_id: str) -> Row | None:
-        """The row of that id, None if there is none."""
+        """The row with that id; None if there is none."""
         found = (row for row in list(self.rows) if row.get("id") == brewery_id)
         return next(map(self.served, found), None)
 
     def search(self, text: str, query: Query) -> list[Row]:
-        """A page of the rows whose name or place contains the text, given in folded case."""
+        """A page of the rows whose name or place contains the case-folded text."""
         fields = ("name", "city", "state_province", "country")
         found = (
             row
@@ -96,7 +96,7 @@ class Source:
         return [self.served(row) for row in islice(found, start, start + query.per_page)]
 
     def served(self, row: Row) -> Row:
-        """The row as this version of the API shows it."""
+        """The row as this version of the API serves it."""
         if self.faults.coordinates_as_text:
             axes = {axis: row.get(axis) for axis in ("longitude", "latitude")}
             row = row | {axis: None if at is None else str(at) for axis, at in axes.items()}

@@ -1,4 +1,4 @@
-"""The API's rules for a query string, and its words for what breaks them."""
+"""The API's rules for a query string, and its error messages."""
 
 import re
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ TYPE = re.compile(
 MOST_PER_PAGE = 200
 
 
-class Refused(Exception):  # noqa: N818 - what happened to the request
-    """A request that breaks the rules; its argument maps each parameter to what is wrong."""
+class Refused(Exception):  # noqa: N818  # it says what happened to the request
+    """An invalid request; its argument maps each parameter to its errors."""
 
 
 def validated(parameters: Mapping[str, str]) -> Query:
-    """The query that these parameters ask for. Raises Refused, naming every broken one."""
+    """The query of these parameters. Raises Refused, which names every invalid one."""
     errors: dict[str, list[str]] = {}
     query = Query(
         page=whole_number(parameters, "page", default=1, most=None, errors=errors),
@@ -44,7 +44,7 @@ def whole_number(
     most: int | None,
     errors: dict[str, list[str]],
 ) -> int:
-    """The parameter as a number from 1 to `most`; else the default, and a line in `errors`."""
+    """The parameter as a number from 1 to `most`; otherwise the default, and a line in `errors`."""
     text = parameters.get(name)
     if text is None:
         return default

@@ -1,4 +1,4 @@
-"""What an alert is, and how it reaches every address in ALERT_URLS, through Apprise."""
+"""Alerts, and their delivery through Apprise to every address in ALERT_URLS."""
 
 import hashlib
 import logging
@@ -15,7 +15,7 @@ from pydantic import Field
 from brewery_assets.redaction import without
 
 PROJECT = "brewery_assets"
-KINDS = {  # Apprise's word for each, which becomes a colour or a symbol where there are some
+KINDS = {  # the type in Apprise, which some services show as a color or a symbol
     "failure": "failure",
     "warning": "warning",
     "stale": "warning",
@@ -31,8 +31,8 @@ class Alert(NamedTuple):
         kind: one of KINDS.
         title: what happened, in a line.
         facts: names and values, in order.
-        checks: that failed: their name, and their numbers in words.
-        link: to the run or asset in the UI; None when the address of the UI is not set.
+        checks: the failed checks: their numbers as text, by name.
+        link: to the run or asset in the UI; None if the address of the UI is not set.
     """
 
     kind: str
@@ -79,17 +79,17 @@ class Target:
 
     @property
     def name(self) -> str:
-        """For people: the service, and its host where that is no secret."""
+        """The service, and its host if that is not secret, to show in messages."""
         return name_of(self._url)
 
     def send(self, alert: Alert) -> str | None:
-        """Delivers an alert: None when it arrived, or else why it did not, without any secret."""
-        # Not at the top: every run imports this module, few of them send anything.
+        """Delivers an alert. Returns None, or why it did not arrive, without secrets."""
+        # Imported here, because every run imports this module and few send an alert.
         import apprise
 
         messenger = apprise.Apprise()
         if not messenger.add(self._url):
-            return "it is no address that Apprise can use"
+            return "Apprise cannot use this address"
         preferred, *_ = messenger[0].notify_format
         in_html = preferred == apprise.NotifyFormat.HTML
         with _warnings() as said:
@@ -100,27 +100,27 @@ class Target:
                 notify_type=apprise.NotifyType(KINDS[alert.kind]),
             )
         why = " ".join(" ".join(said).split())
-        return None if arrived else without_secrets(why or "it was refused", self._url)
+        return None if arrived else without_secrets(why or "the service refused it", self._url)
 
 
 class Alerts(dg.ConfigurableResource[None]):
     """Where alerts go."""
 
     urls: str = Field(default="", description="Apprise URLs, separated by spaces.")
-    webserver_url: str | None = Field(default=None, description="Of the UI, for links.")
+    webserver_url: str | None = Field(default=None, description="Address of the UI, for links.")
 
     def targets(self) -> list[Target]:
-        """One for each URL; none when there is none."""
+        """One target for each distinct URL."""
         return [Target(url) for url in dict.fromkeys(self.urls.split())]
 
     def link(self, path: str) -> str | None:
-        """An address in the UI."""
+        """An address in the UI; None if the address of the UI is not set."""
         return f"{self.webserver_url}/{path}" if self.webserver_url else None
 
 
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """What Apprise complains of in this thread; it is in its log alone that it does."""
+    """Collects this thread's warnings of Apprise, which reports causes only in its log."""
     found: list[str] = []
 
     class Kept(logging.Handler):
@@ -138,7 +138,7 @@ def _warnings() -> Iterator[list[str]]:
 
 
 def name_of(url: str) -> str:
-    """What may be shown of an address of Apprise's."""
+    """The part of an Apprise address that is not secret."""
     import apprise
 
     service = apprise.Apprise.instantiate(url)
@@ -149,7 +149,7 @@ def name_of(url: str) -> str:
 
 
 def without_secrets(text: str, url: str) -> str:
-    """A text in which nothing of an address's user, password, path and query is left."""
+    """The text without the user, password, path and query values of an address."""
     parts = urlsplit(url)
     secrets = {parts.username or "", parts.password or "", parts.netloc, *parts.path.split("/")}
     secrets |= {value for pair in parts.query.split("&") for value in pair.split("=")[1:]}

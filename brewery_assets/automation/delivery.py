@@ -1,4 +1,4 @@
-"""Which alerts have gone where: nothing is lost when a mail server is away, nothing comes twice."""
+"""Delivers each alert once to each address, and retries while an address does not answer."""
 
 import time
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from brewery_assets.automation.run_alerts import WILL_RETRY, alert_of, alert_of_
 from brewery_assets.lake.manifest import Manifest
 
 OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-WINDOW = timedelta(days=3)  # an address that is away for longer misses what is older
-SETTLED = timedelta(seconds=30)  # by then Dagster has said whether it tries again
-PATIENCE = 20.0  # seconds: Dagster ends a tick after a minute, and its cursor is lost
+WINDOW = timedelta(days=3)  # an address that is down for longer misses older alerts
+SETTLED = timedelta(seconds=30)  # by then Dagster has recorded whether it retries the run
+PATIENCE = 20.0  # seconds: Dagster ends a tick after a minute and loses its cursor
 LOCATION = "brewery_assets"
 
 
 class Told(BaseModel):
-    """What one address has been told.
+    """What has been delivered to one address.
 
     Attributes:
-        runs: the ids of those of the last days that need no more telling.
-        stale: the level of staleness that it knows of.
+        runs: the ids of recent runs that need no further alert.
+        stale: the level of staleness that it was last informed of.
     """
 
     runs: list[str] = []
@@ -36,7 +36,7 @@ CURSOR = TypeAdapter(dict[str, Told])
 
 
 class Delivered(NamedTuple):
-    """What a tick did: what is told now, how many alerts went out, and what did not arrive."""
+    """The result of a tick: the new cursor, how many alerts were sent, and what failed."""
 
     cursor: str
     sent: int
@@ -51,14 +51,14 @@ def deliver(
     *,
     now: datetime,
 ) -> Delivered:
-    """Tells every address what it has not been told yet, in order.
+    """Sends every address the alerts that it has not received yet, in order.
 
-    An address that is new is told of what happens from now on. One that does not answer is tried
-    again at the next tick, from where it stopped; it holds up no other.
+    A new address receives alerts from now on. An address that does not answer is retried at the
+    next tick, from the failed alert on; it does not delay the others.
 
     Args:
-        gold: the newest; None when there is none, or nobody can tell.
-        cursor: what the tick before returned.
+        gold: the newest; None if there is none or it cannot be read.
+        cursor: from the previous tick.
     """
     known = CURSOR.validate_json(cursor) if cursor else {}
     over = runs_over(instance, now)
@@ -91,24 +91,24 @@ def deliver(
 
 
 def runs_over(instance: dg.DagsterInstance, now: datetime) -> Sequence[dg.RunRecord]:
-    """The runs of this project that ended in the last days, in the order in which they did."""
+    """The runs of this project that ended within WINDOW, in the order of their ends."""
     since = now - WINDOW
     records = instance.get_run_records(dg.RunsFilter(statuses=OVER, updated_after=since))
     ours = [
         record
-        for record in records  # one that ended earlier may have been updated since
+        for record in records  # a run that ended earlier may have been updated since
         if _is_ours(record.dagster_run) and (record.end_time or 0.0) > since.timestamp()
     ]
     return sorted(ours, key=lambda record: record.end_time or 0.0)
 
 
 def _is_ours(run: dg.DagsterRun) -> bool:
-    origin = run.remote_job_origin  # the command line's runs have none
+    origin = run.remote_job_origin  # runs of Dagster's command line have none
     return origin is None or origin.location_name == LOCATION
 
 
 def _is_settled(record: dg.RunRecord, instance: dg.DagsterInstance) -> bool:
-    """Whether Dagster has had the time to note if it will try again."""
+    """Whether Dagster has had time to record a retry of the run."""
     if record.dagster_run.status is dg.DagsterRunStatus.SUCCESS or not instance.run_retries_enabled:
         return True
     noted = WILL_RETRY in record.dagster_run.tags
@@ -116,7 +116,7 @@ def _is_settled(record: dg.RunRecord, instance: dg.DagsterInstance) -> bool:
 
 
 class _Post:
-    """One address, until it fails or the time is up."""
+    """Sends alerts to one address until one fails or the time is up."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -125,13 +125,13 @@ class _Post:
         self._until = time.monotonic() + PATIENCE
 
     def send(self, alert: Alert | None) -> bool:
-        """Whether it needs no more telling; in order, so after a problem everything waits."""
+        """Sends an alert; True if it is done. After a problem later alerts wait: order is kept."""
         if self.problem:
             return False
         if alert is None:
             return True
         if time.monotonic() > self._until:
-            self.problem = "no time was left"
+            self.problem = "the time for this tick was up"
         else:
             self.problem = self.target.send(alert) or ""
         if not self.problem:
@@ -140,9 +140,9 @@ class _Post:
 
 
 def _tell_age(post: _Post, known: int, level: int | None, alert: Alert | None) -> int:
-    """The level of staleness that the address knows of then."""
+    """Sends a change of staleness; returns the level that the address was last informed of."""
     if level is None or level == known:
         return known
     if level < known and any(sent.kind == "recovery" for sent in post.sent):
-        return level  # it has just been told
+        return level  # the recovery of the run says it already
     return level if post.send(alert) else known

@@ -1,4 +1,4 @@
-"""What runs by itself or by one name: the jobs, the schedule and the sensors."""
+"""The jobs, the schedule and the sensors."""
 
 from datetime import datetime, timezone
 
@@ -11,31 +11,31 @@ from brewery_assets.lake.lake import Lake
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.report.asset import REPORT
 
-# The terminal shows what a person wants to know; the event log keeps everything.
+# The terminal shows INFO and above; the event log keeps everything.
 CONSOLE = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
-# A process or a machine that dies is tried again; a source that is refused would be refused again.
+# OF_MACHINES retries after a crash only: a source that is refused would be refused again.
 OF_MACHINES = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "false"}
 OF_ANYTHING = {"dagster/max_retries": "2", "dagster/retry_on_asset_or_op_failure": "true"}
 DAILY = "daily_pipeline"
-EVERY = 20  # seconds between two looks of a sensor
+EVERY = 20  # seconds between two ticks of a sensor
 
 run_pipeline_brewery = dg.define_asset_job(
     "run_pipeline_brewery",
     selection=dg.AssetSelection.groups("breweries"),
     config=CONSOLE,
-    description="The source read whole, refined and counted: bronze, silver and gold.",
+    description="Reads the whole source and publishes bronze, silver and gold.",
 )
 audit_silver = dg.define_asset_job(
     "audit_silver",
     selection=dg.AssetSelection.assets(silver_data_docs),
     config=CONSOLE,
-    description="The newest silver against its Great Expectations; publishes their Data Docs.",
+    description="Validates the newest silver with Great Expectations and publishes the Data Docs.",
 )
 publish_report = dg.define_asset_job(
     "publish_report",
     selection=dg.AssetSelection.assets(REPORT),
     config=CONSOLE,
-    description="The newest published counts as a page, with the CSV inside.",
+    description="Publishes the newest counts as a page, with the CSV inside.",
 )
 
 
@@ -59,8 +59,8 @@ def daily_pipeline(cron: str, time_zone: str) -> dg.ScheduleDefinition:
 def gold_updated(context: dg.SensorEvaluationContext, lake: Lake) -> dg.RunRequest | dg.SkipReason:
     """Publishes the report of a new gold_brewery_counts.
 
-    It looks at what is published. An asset sensor would fire in the middle of the run, before the
-    suspicions that the report shows, and not for a run under another DAGSTER_HOME.
+    It compares published snapshots. An asset sensor would fire during the run, before the
+    suspicions are published, and would miss runs under another DAGSTER_HOME.
     """
     gold, report = lake.newest(GOLD.name), next(lake.undamaged(REPORT), None)
     if gold is None:
@@ -69,14 +69,14 @@ def gold_updated(context: dg.SensorEvaluationContext, lake: Lake) -> dg.RunReque
         return dg.SkipReason(f"the report shows the newest counts, {gold.snapshot}")
     run = context.instance.get_run_by_id(gold.run_id)
     if run and not run.is_finished:  # it may make the report itself
-        return dg.SkipReason(f"the run that made {gold.snapshot} goes on")
+        return dg.SkipReason(f"the run that made {gold.snapshot} is still active")
     return dg.RunRequest(run_key=gold.snapshot, tags=OF_ANYTHING)
 
 
 @dg.sensor(
     name="alerts",
     minimum_interval_seconds=EVERY,
-    description="Tells every address in ALERT_URLS of failures, warnings and recoveries.",
+    description="Sends failures, warnings and recoveries to every address in ALERT_URLS.",
 )
 def alerts_sensor(
     context: dg.SensorEvaluationContext, lake: Lake, alerts: Alerts
@@ -87,11 +87,11 @@ def alerts_sensor(
     gold = None
     try:
         gold = lake.newest(GOLD.name)
-    except Exception as error:  # an alert about a lake that is away must not need the lake
+    except Exception as error:  # alerts about an unreachable lake must not depend on the lake
         context.log.warning(f"the age of {GOLD.name} is not known: {error}")
     now = datetime.now(timezone.utc)
     found = deliver(context.instance, alerts, gold, context.cursor, now=now)
     for problem in found.problems:
-        context.log.error(f"not delivered, to be tried again: {problem}")
+        context.log.error(f"not delivered, will be retried: {problem}")
     said = [f"sent {found.sent}", *(f"not delivered: {problem}" for problem in found.problems)]
     return dg.SensorResult(skip_reason="; ".join(said), cursor=found.cursor)

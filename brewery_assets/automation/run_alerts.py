@@ -1,4 +1,4 @@
-"""What of a run, or of gold's age, goes into an alert."""
+"""The content of alerts about runs and about gold's age."""
 
 import re
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ from brewery_assets.layers.gold import FAIL_AFTER, GOLD, WARN_AFTER
 from brewery_assets.redaction import redacted_text
 
 WILL_RETRY = "dagster/will_retry"
-LOOKED_BACK = 50  # runs: a failure further back is not what a success recovers from
+LOOKED_BACK = 50  # runs: a success is not a recovery from a failure further back
 LONGEST = 500  # characters of an error
 NOT_NUMBERS = ("snapshot", "path")
 
 
 def alert_of(record: dg.RunRecord, instance: dg.DagsterInstance, alerts: Alerts) -> Alert | None:
-    """The alert about a run that is over; None when nobody needs to know.
+    """The alert about a finished run; None if none is needed.
 
-    A failure that Dagster itself tries again needs no alert. Nor does a success without warnings
-    that follows another success.
+    No alert is needed for a failure that Dagster retries, or for a success without warnings after
+    another success.
     """
     run = record.dagster_run
     facts = {"Job": job_of(run), "Ended": _time(record.end_time), "Run": run.run_id}
@@ -45,7 +45,7 @@ def alert_of(record: dg.RunRecord, instance: dg.DagsterInstance, alerts: Alerts)
 
 
 def job_of(run: dg.DagsterRun) -> str:
-    """The job's name; of a run that the UI or `asset materialize` put together, what it is."""
+    """The job's name; for a run of selected assets, which has no job, `materialization`."""
     return "materialization" if run.job_name.startswith("__") else run.job_name
 
 
@@ -78,7 +78,7 @@ def _failed_checks(run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterator
 
 
 def _failure(run: dg.DagsterRun, instance: dg.DagsterInstance) -> tuple[str, str]:
-    """The step that failed first, blank when none did, and the root of its error."""
+    """The step that failed first, blank if there is none, and its root cause."""
     for event in _events(run, instance, "STEP_FAILURE"):
         failed = event.step_failure_data
         if failed.user_failure_data:  # a dg.Failure
@@ -86,13 +86,13 @@ def _failure(run: dg.DagsterRun, instance: dg.DagsterInstance) -> tuple[str, str
         return event.step_key, root_of(failed.error) or event.message
     for event in _events(run, instance, "PIPELINE_FAILURE"):
         return "", root_of(event.job_failure_data.error) or _line(event.message or "")
-    return "", "the run ended without saying why"
+    return "", "the run ended without an error message"
 
 
 def root_of(error: Any) -> str:
-    """The first cause of an error of Dagster's, in one line; blank for none.
+    """The root cause of a Dagster error, in one line; blank if there is no error.
 
-    An error of this package's own is enough: it says what could not be done, and its cause.
+    It stops at an error of this package, because its message already has the cause.
     """
     if error is None:
         return ""
@@ -107,7 +107,7 @@ def _line(text: str) -> str:
 
 
 def _recovered_from(record: dg.RunRecord, instance: dg.DagsterInstance) -> dg.RunRecord | None:
-    """The last failed run whose aims this one is the first to have reached, if there is one."""
+    """The last failed run whose assets this run is the first to make, if there is one."""
     reached = _aims(record.dagster_run, instance)
     before = instance.get_run_records(
         filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]),
@@ -125,14 +125,14 @@ def _recovered_from(record: dg.RunRecord, instance: dg.DagsterInstance) -> dg.Ru
 
 
 def _aims(run: dg.DagsterRun, instance: dg.DagsterInstance) -> frozenset[str]:
-    """The assets that a run was to make; of one that makes none, its job."""
+    """The assets that a run plans to make; its job if it plans none."""
     planned = _events(run, instance, "ASSET_MATERIALIZATION_PLANNED")
     assets = {event.asset_key.to_user_string() for event in planned}
     return frozenset(assets or {run.job_name})
 
 
 def staleness(gold: Manifest, now: datetime) -> int:
-    """0 for gold that is fresh, 1 for gold that grows stale, 2 for gold that is overdue."""
+    """0 if gold is fresh, 1 if it is stale, 2 if it is overdue."""
     age = now - gold.created_at
     return (age > WARN_AFTER) + (age > FAIL_AFTER)
 

@@ -1,4 +1,4 @@
-"""What is checked of bronze: that it is the whole source, as it was, in the form it had."""
+"""Checks of bronze: it is complete, and its fields and types are the known ones."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from brewery_assets.lake.manifest import Manifest
 from brewery_assets.layers.bronze import FIELDS
 from brewery_assets.source.reader import Reading
 
-UNTYPED = "null"  # a field of bronze that is null in every record has no type to be compared
-COORDINATES = ("longitude", "latitude")  # numbers or text, by version of the API
+UNTYPED = "null"  # the type of a field that is null in every record; it is not compared
+COORDINATES = ("longitude", "latitude")  # numbers or text, depending on the API's version
 RULES = {
     "complete_against_source": Rule(
         "Bronze has as many distinct records as the source's total, before and after the read.",
@@ -36,13 +36,12 @@ RULES = {
 
 
 def complete_against_source(content: bytes, source: Mapping[str, Any]) -> Outcome:
-    """Whether bronze has as many distinct records as both metas say, each in a line.
+    """Whether bronze has one line per record, and both totals of /meta equal the records.
 
     Args:
-        content: of bronze's file.
-        source: what the source said and how it was read, as in bronze's manifest. Where it said
-            nothing that could be counted, or rows are allowed to be missing, `doubt` says so and
-            `verified` is false.
+        content: the bytes of bronze's file.
+        source: what the source reported and how it was read, as in bronze's manifest. If there is
+            no usable total, or missing rows are allowed, `doubt` says why; `verified` is false.
     """
     before, after = (
         meta and meta["total"] for meta in (source["meta_before"], source["meta_after"])
@@ -64,11 +63,11 @@ def complete_against_source(content: bytes, source: Mapping[str, Any]) -> Outcom
 def counts_match_source(
     counts: Mapping[str, Mapping[str, int]], meta: Mapping[str, Any] | None
 ) -> Outcome:
-    """Whether the records by type and by country are those that /meta counts.
+    """Whether the counts of records by type and by country match those of /meta.
 
     Args:
-        counts: for `by_type` and `by_country`, rows by value.
-        meta: what the source said; an older API says nothing of countries.
+        counts: rows by value, for `by_type` and `by_country`.
+        meta: the answer of /meta; an older API has no `by_country`.
     """
     compared = [group for group in counts if meta and group in meta]
     differences = {}
@@ -85,7 +84,7 @@ def fields_as_expected(fields: Mapping[str, Mapping[str, int]]) -> Outcome:
     """Whether the records have the known fields, of their known types, and no others.
 
     Args:
-        fields: for each field, records by the JSON type that it has in them.
+        fields: for each field, the number of records by JSON type.
     """
     new = {name: sum(kinds.values()) for name, kinds in fields.items() if name not in FIELDS}
     missing = sorted(set(FIELDS) - set(fields)) if fields else []
@@ -102,11 +101,11 @@ def _expected(field: str) -> set[str]:
 
 
 def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float) -> Outcome:
-    """Whether there are rows, and not too large a share of the previous snapshot's is gone.
+    """Whether there are rows, and the share of lost rows is within the limit.
 
     Args:
         rows: of this snapshot.
-        previous: of the one published before it; None for the first.
+        previous: rows of the previous snapshot; None for the first.
         lost_allowed: percent.
     """
     lost = 100 * (previous - rows) / previous if previous else 0.0
@@ -120,10 +119,10 @@ def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float)
 
 
 def columns_as_before(now: Mapping[str, str], before: Manifest | None) -> Outcome:
-    """Whether no column is new, missing or of another type than in the snapshot before.
+    """Whether the columns and their types are those of the previous snapshot.
 
     Args:
-        now: types by name.
+        now: types by column.
         before: the previous snapshot; None for the first.
     """
     if before is None or not (before.columns and now):
@@ -150,9 +149,9 @@ def outcomes(
     """The outcome of each rule.
 
     Args:
-        reading: what was read of the source.
-        previous: the snapshot before; None for the first.
-        rows_lost_percent: how much may be lost.
+        reading: what was read from the source.
+        previous: the previous snapshot; None for the first.
+        rows_lost_percent: the largest share of rows that may be lost.
     """
     source = reading.facts
     return {

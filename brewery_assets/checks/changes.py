@@ -1,4 +1,4 @@
-"""What is checked of the changes: that they lead from the older silver to the newer."""
+"""Checks of the changes: they explain the difference between two snapshots of silver."""
 
 from collections.abc import Mapping
 
@@ -11,20 +11,20 @@ from brewery_assets.lake.manifest import Manifest
 KINDS = ("added", "removed", "changed")
 RULES = {
     "changes_add_up": Rule(
-        "The rows of the older silver, minus the removed, plus the added, are those of the newer.",
+        "The older silver's row count, minus removed, plus added, equals the newer silver's.",
         columns=("change",),
     ),
-    "one_row_per_brewery": Rule("Each brewery has one row at most.", columns=("id",)),
+    "one_row_per_brewery": Rule("Each brewery has at most one row.", columns=("id",)),
 }
 
 
 def changes_add_up(before: int | None, now: int, found: Mapping[str, int]) -> Outcome:
-    """Whether what was added and removed explains how many breweries there are.
+    """Whether the added and removed rows explain the number of breweries.
 
     Args:
-        before: rows of the older silver; None when there was none to compare with.
+        before: rows of the older silver; None if there was none to compare with.
         now: rows of the newer.
-        found: rows by the kind of change.
+        found: rows by kind of change.
     """
     numbers = {"before": before, **found, "now": now}
     if before is None:
@@ -33,7 +33,7 @@ def changes_add_up(before: int | None, now: int, found: Mapping[str, int]) -> Ou
 
 
 def one_row_per_brewery(rows: int, ids: int) -> Outcome:
-    """Whether each id is there once."""
+    """Whether each id occurs once."""
     return Outcome(rows == ids, {"rows": rows, "distinct_ids": ids})
 
 
@@ -43,7 +43,7 @@ def outcomes(changes: Candidate, now: Manifest, before: Manifest | None) -> dict
     Args:
         changes: their rows.
         now: silver.
-        before: the older silver; None when there was none to compare with.
+        before: the older silver; None if there was none to compare with.
     """
     found = changes.value.agg(
         F.count_distinct("id").alias("ids"),

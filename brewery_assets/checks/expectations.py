@@ -1,6 +1,6 @@
-"""What is expected of silver, as a suite of Great Expectations: an audit beside the checks.
+"""A suite of Great Expectations for silver: an audit in addition to the checks.
 
-It is run on demand, by the job audit_silver: to import the library takes longer than the pipeline.
+The job audit_silver runs it on demand: importing the library takes longer than the pipeline.
 """
 
 import tempfile
@@ -61,7 +61,7 @@ def suite(expect: Any) -> list[Any]:
 
 
 class Verdict(NamedTuple):
-    """On one expectation: rows that are otherwise, and a few of their ids."""
+    """The result of one expectation: how many rows do not meet it, and a few of their ids."""
 
     expectation: str
     column: str
@@ -73,10 +73,10 @@ class Verdict(NamedTuple):
 
 @contextmanager
 def validated(silver: DataFrame, snapshot: str) -> Iterator[tuple[list[Verdict], Path]]:
-    """The verdicts, and the folder of the Data Docs, which goes when this is left.
+    """Yields the verdicts and the folder of the Data Docs, which is deleted on exit.
 
     Raises:
-        ImportError: when Great Expectations is not installed.
+        ImportError: Great Expectations is not installed.
     """
     import great_expectations as gx
     from great_expectations import expectations as expect
@@ -84,7 +84,7 @@ def validated(silver: DataFrame, snapshot: str) -> Iterator[tuple[list[Verdict],
     with tempfile.TemporaryDirectory() as folder:
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
-        context.delete_data_docs_site("local_site")  # its folder would stay
+        context.delete_data_docs_site("local_site")  # nothing would delete its folder
         context.add_data_docs_site(SILVER.name, _site(folder))
         asset = context.data_sources.add_spark("lake").add_dataframe_asset(SILVER.name)
         checkpoint = context.checkpoints.add(
@@ -139,10 +139,10 @@ def _verdict(result: dict[str, Any]) -> Verdict:
 
 
 def published(lake: Lake, docs: Path) -> str:
-    """Puts the Data Docs beside the lake's layers, in the place of older ones: their index."""
+    """Writes the Data Docs to the lake, deletes older ones, and returns their index's URI."""
     files = sorted(
         (file for file in docs.rglob("*") if file.is_file()),
-        key=lambda file: file == docs / "index.html",  # last: it leads to the others
+        key=lambda file: file == docs / "index.html",  # last: it links to the others
     )
     paths = [file.relative_to(docs).as_posix() for file in files]
     for path in paths:
@@ -158,8 +158,8 @@ def published(lake: Lake, docs: Path) -> str:
         dg.AssetSpec(
             DOCS,
             deps=[SILVER.name],
-            description="One set of HTML pages: the newest silver beside its Great Expectations; "
-            "on demand, by the job audit_silver.",
+            description="One set of HTML pages: the results of Great Expectations on the newest "
+            "silver. The job audit_silver makes it on demand.",
             group_name="reports",
             kinds={"html"},
             owners=["team:data-engineering"],
@@ -180,9 +180,9 @@ def published(lake: Lake, docs: Path) -> str:
 def silver_data_docs(
     context: dg.AssetExecutionContext,
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
-    """The Data Docs of the newest published silver, and whether it meets every expectation."""
+    """The Data Docs of the newest published silver, and a check of all expectations."""
     if dg.AssetKey(SILVER.name) in context.job_def.asset_layer.executable_asset_keys:
-        context.log.info("Silver is made in this run; the job audit_silver looks at what is there.")
+        context.log.info("Skipped: this run makes silver. Run the job audit_silver after it.")
         return
     lake: Lake = context.resources.lake
     snapshot = lake.reading(SILVER.name)
@@ -194,7 +194,7 @@ def silver_data_docs(
         raise dg.Failure(MISSING) from None
     unmet = [verdict for verdict in verdicts if not verdict.met]
     address = index if "://" in index else Path(index).as_uri()
-    said = f"{len(verdicts)} expectations, {len(unmet)} of them not met: {address}"
+    said = f"{len(verdicts)} expectations, {len(unmet)} not met: {address}"
     context.log.warning(said) if unmet else context.log.info(said)
     facts: dict[str, Any] = {
         "data_docs": dg.MetadataValue.url(address),

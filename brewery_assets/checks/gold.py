@@ -1,4 +1,4 @@
-"""What is checked of gold: that it counts silver, all of it, once."""
+"""Checks of gold: it counts every row of silver exactly once."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -33,19 +33,19 @@ RULES = {
     ),
 }
 Counts = dict[str, Counter[str]]
-# From one monthly state of the data set to the next (2023-04 to 2026-08) no country and no type
-# with as many breweries lost more than a fifth of them.
+# Between monthly versions of the data set (2023-04 to 2026-08), no country or type of this size
+# lost more than a fifth of its breweries.
 LARGE = 50
 LOST_PERCENT = 50.0
 
 
 def counts_add_up(gold: Counts, silver: Counts, rows: int) -> Outcome:
-    """Whether gold's counts are silver's rows.
+    """Whether gold's counts add up to silver's rows.
 
     Args:
-        gold: for `country` and `brewery_type`, what is counted by value.
-        silver: the same of silver's rows.
-        rows: of silver, as its manifest has it.
+        gold: breweries by value, for `country` and `brewery_type`.
+        silver: the same, counted in silver's rows.
+        rows: of silver, from its manifest.
     """
     differences = {
         f"{column}: {value}": {"gold": gold[column][value], "silver": silver[column][value]}
@@ -62,12 +62,12 @@ def counts_add_up(gold: Counts, silver: Counts, rows: int) -> Outcome:
 
 
 def one_row_per_key(rows: int, keys: int) -> Outcome:
-    """Whether no key has two rows."""
+    """Whether each key has one row."""
     return Outcome(rows == keys, {"rows": rows, "keys": keys})
 
 
 def gold_is_not_empty(rows: int) -> Outcome:
-    """Whether there is a count at all."""
+    """Whether there is at least one row."""
     return Outcome(rows > 0, {"rows": rows})
 
 
@@ -77,8 +77,8 @@ def countries_and_types_are_still_there(
     """Whether no large country or type has lost more than LOST_PERCENT of its breweries.
 
     Args:
-        gold: for `country` and `brewery_type`, breweries by value.
-        before: the `large` ones of the snapshot before; None if there is none.
+        gold: breweries by value, for `country` and `brewery_type`.
+        before: the number `large` of the previous snapshot; None for the first.
     """
     shrunk = {
         f"{column}: {value}": {"before": breweries, "now": gold[column][value]}
@@ -90,7 +90,7 @@ def countries_and_types_are_still_there(
         column: {
             value: breweries
             for value, breweries in sorted(values.items())
-            if breweries >= LARGE and value != UNKNOWN  # fewer unknown values are no loss
+            if breweries >= LARGE and value != UNKNOWN  # fewer unknown values are an improvement
         }
         for column, values in gold.items()
     }
@@ -106,11 +106,11 @@ def countries_and_types_are_still_there(
 
 
 def counted(rows: DataFrame, count: str) -> tuple[Counts, Counter[str]]:
-    """By country and by type, and by country's name, what a table counts.
+    """Breweries by country and by type, and breweries by country name.
 
     Args:
         rows: with country, country_name and brewery_type.
-        count: an expression for how many breweries a row stands for.
+        count: an SQL expression for the number of breweries in one row.
     """
     kind = F.coalesce("brewery_type", F.lit("unknown")).alias("kind")
     found = rows.groupBy("country", "country_name", kind).agg(F.sum(F.expr(count)).alias("counted"))
@@ -136,9 +136,9 @@ def outcomes(
     Args:
         gold: its rows.
         silver: the rows that it counts.
-        silver_rows: of silver, as its manifest has it.
-        source: what /meta said when bronze was read.
-        previous: the snapshot before; None for the first.
+        silver_rows: from silver's manifest.
+        source: the answer of /meta when bronze was read.
+        previous: the previous snapshot; None for the first.
     """
     counts, names = counted(gold.value, "brewery_count")
     keys = gold.value.select(*KEY).distinct().count()

@@ -1,4 +1,4 @@
-"""The limits of the checks; a run may be given other limits than those of the settings."""
+"""The limits of the checks. They come from the settings; a run's config can override them."""
 
 import dagster as dg
 from pydantic import Field
@@ -18,20 +18,23 @@ class Limits(dg.ConfigurableResource[None]):
         default=10.0,
         ge=0,
         le=100,
-        description="How many percent of the previous snapshot's rows a new one may lack.",
+        description="The largest share of the previous snapshot's rows that may be lost, percent.",
     )
     rejected_percent: float = Field(
-        default=5.0, ge=0, le=100, description="How many percent of bronze silver may reject."
+        default=5.0,
+        ge=0,
+        le=100,
+        description="The largest share of bronze's lines that silver may reject, percent.",
     )
     filled_lost_percent: float = Field(
         default=10.0,
         ge=0,
         le=100,
-        description="By how many points a column's share of filled values may fall.",
+        description="How many percentage points a column's share of filled values may fall.",
     )
     accept_checks: list[str] = Field(
         default=[],
-        description="Blocking checks that may fail in this run; its snapshots are published.",
+        description="Blocking checks that may fail in this run without preventing publication.",
     )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002

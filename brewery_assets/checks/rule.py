@@ -1,21 +1,21 @@
-"""What a check is, what it found, and how that reads."""
+"""The rule of a check, its outcome, and its numbers as text."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-LONGEST = 160  # characters of one number, which may be a list
+LONGEST = 160  # characters of one value
 
 
 class Rule(NamedTuple):
-    """What a check is about.
+    """The rule that a check tests.
 
     Attributes:
-        description: in words for everybody.
-        blocking: whether nothing is published without it; a rule that does not block warns.
-        acceptable: whether a run may be told to publish all the same, by ACCEPT_CHECKS: for rules
-            about what is plausible, which someone can judge. What is wrong is never published.
-        columns: that it looks at; none when it is about the rows as a whole.
+        description: for readers without knowledge of the code.
+        blocking: whether a failure prevents publication; otherwise it only warns.
+        acceptable: whether ACCEPT_CHECKS can publish despite a failure. Only for rules about
+            plausibility, which a person can judge. Wrong data is never published.
+        columns: that the rule is about; empty if it is about whole rows.
     """
 
     description: str
@@ -25,14 +25,14 @@ class Rule(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a check found: whether the rule holds, and the numbers behind that."""
+    """The result of a check: whether the rule holds, and the numbers that show it."""
 
     passed: bool
     numbers: dict[str, Any]
 
 
 def format_numbers(numbers: Mapping[str, Any]) -> str:
-    """An outcome's numbers in words; empty ones are left out and long ones are cut."""
+    """An outcome's numbers as text, without empty values and with long values cut."""
     return "; ".join(
         f"{name.replace('_', ' ')}: {_short(value)}"
         for name, value in numbers.items()
@@ -41,11 +41,11 @@ def format_numbers(numbers: Mapping[str, Any]) -> str:
 
 
 def refusal(asset: str, name: str, rule: Rule, outcome: Outcome) -> str:
-    """Why a snapshot is not published, and how to publish it all the same, if that is possible."""
+    """Why a snapshot is not published, and how to publish it anyway, if that is possible."""
     why = f"{asset} is not published: {name} failed ({format_numbers(outcome.numbers)})."
     if not rule.acceptable:
         return why
-    return f"{why} If it is right all the same, run once with ACCEPT_CHECKS={name}."
+    return f"{why} If the data is right, run once with ACCEPT_CHECKS={name}."
 
 
 def _short(value: Any) -> str:

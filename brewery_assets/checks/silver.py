@@ -1,4 +1,4 @@
-"""What is checked of silver: nothing lost, nothing doubled, nothing that cannot be."""
+"""Checks of silver: no row is lost or duplicated, and the values are plausible."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -26,16 +26,17 @@ from brewery_assets.layers.silver import (
 )
 
 REQUIRED = ("id", "name", "country", "state")
-# Columns in which `unknown` stands for a missing value; the names beside the slugs say the same.
+# Columns in which `unknown` means a missing value.
 UNKNOWN_IS_EMPTY = ("brewery_type", "country", "state")
+# Without the names, which are missing in the same rows as their slugs.
 FILLED = [name for name in SCHEMA.fieldNames() if name not in ("country_name", "state_name")]
-# The first snapshot is compared with this. With the default limit of 10 points, 80 % is enough.
+# The first snapshot is compared with these. With the default limit of 10 points, 80 % is enough.
 FILLED_AT_FIRST = dict.fromkeys(("id", "name", *UNKNOWN_IS_EMPTY), 90.0)
 AXES = ("longitude", "latitude")
-# Of the real data five breweries lie so far from the middle of their country, all of them wrongly:
-# four with their coordinates swapped, one without its minus sign. Alaska lies at 4.3, Hawaii at 3.
+# In the real data five breweries are farther than this from their country's mean, and all five are
+# wrong: four have swapped coordinates, one lacks its minus sign. Alaska is at 4.3, Hawaii at 3.
 FAR = 5.0  # standard deviations
-LEAST_DEVIATION = 0.02  # degrees: however close the others lie, ten kilometres away is not far
+LEAST_DEVIATION = 0.02  # degrees: so that less than 10 km is never far
 BOUNDS = StructType(
     [
         text("country", "The country's slug."),
@@ -78,7 +79,7 @@ RULES = {
 
 
 class Spread(NamedTuple):
-    """Where a country's breweries lie: mean and standard deviation of each axis, in degrees."""
+    """The mean and standard deviation of a country's coordinates, in degrees."""
 
     longitude: tuple[float, float]
     latitude: tuple[float, float]
@@ -87,7 +88,7 @@ class Spread(NamedTuple):
 def totals(silver: DataFrame) -> Row:
     """One row: `rows`, distinct `ids`, and for each column how many values are filled.
 
-    `null_country` and the like count the nulls of the required columns.
+    Columns such as `null_country` count the nulls of the required columns.
     """
     return silver.agg(
         F.count(F.lit(1)).alias("rows"),
@@ -98,13 +99,13 @@ def totals(silver: DataFrame) -> Row:
 
 
 def is_filled(name: str) -> Column:
-    """Whether a column has a value; `unknown` is none where it stands for a missing one."""
+    """Whether a column has a value; `unknown` does not count where it means a missing one."""
     value = F.col(name)
     return value.isNotNull() & (value != UNKNOWN) if name in UNKNOWN_IS_EMPTY else value.isNotNull()
 
 
 def groups(silver: DataFrame) -> list[Row]:
-    """One row per country, state and brewery type: `rows`, and sums over their coordinates."""
+    """One row per country, state and brewery type: `rows`, and sums of their coordinates."""
     return (
         silver.groupBy("country", "state", "brewery_type")
         .agg(
@@ -119,7 +120,7 @@ def groups(silver: DataFrame) -> list[Row]:
 
 
 def both() -> Column:
-    """Whether a row has coordinates; silver has both or none."""
+    """Whether a row has coordinates; silver has both or neither."""
     return F.col("longitude").isNotNull() & F.col("latitude").isNotNull()
 
 
@@ -129,7 +130,7 @@ def at_0_0() -> Column:
 
 
 def spreads(found: Iterable[Row]) -> dict[str, Spread]:
-    """By country, for those in which anything can be far off: n values are within sqrt(n)."""
+    """By country, if it can have outliers: n values are within sqrt(n) standard deviations."""
     sums: dict[str, Counter[str]] = {}
     for row in found:
         into = sums.setdefault(row.country, Counter())
@@ -151,8 +152,8 @@ def _spread(sums: Mapping[str, float], axis: str) -> tuple[float, float]:
 
 
 def far_off(silver: DataFrame, known: Mapping[str, Spread]) -> DataFrame:
-    """The `id`s of rows that lie far outside the other breweries of their country."""
-    # A table to be joined: as one condition, a hundred countries are too deep for Spark Connect.
+    """The `id`s of breweries that are far from the others of their country."""
+    # A join, because one condition for a hundred countries is nested too deep for Spark Connect.
     bounds = [
         {
             "country": country,
@@ -173,13 +174,13 @@ def far_off(silver: DataFrame, known: Mapping[str, Spread]) -> DataFrame:
 
 
 def rows_are_conserved(bronze: int, silver: int, rejected: int) -> Outcome:
-    """Whether each row of bronze is in silver or among the rejected."""
+    """Whether each row of bronze is either in silver or rejected."""
     numbers = {"bronze": bronze, "silver": silver, "rejected": rejected}
     return Outcome(bronze == silver + rejected, numbers)
 
 
 def ids_are_unique(silver: DataFrame, rows: int, distinct: int) -> Outcome:
-    """Whether no two breweries have one id; names a few that do."""
+    """Whether no two breweries have the same id; names a few that do."""
     if rows == distinct:
         return Outcome(True, {"rows": rows, "distinct_ids": distinct})
     doubled = silver.groupBy("id").count().where("count > 1").orderBy("id").limit(EXAMPLES)
@@ -188,7 +189,7 @@ def ids_are_unique(silver: DataFrame, rows: int, distinct: int) -> Outcome:
 
 
 def required_columns_are_filled(missing: Mapping[str, int]) -> Outcome:
-    """Whether no required column is null anywhere.
+    """Whether no required column has a null.
 
     Args:
         missing: nulls by column.
@@ -199,13 +200,13 @@ def required_columns_are_filled(missing: Mapping[str, int]) -> Outcome:
 def rejections_are_few(
     rejected: int, bronze: int, allowed: float, without_values: list[str]
 ) -> Outcome:
-    """Whether not too large a share of bronze is rejected.
+    """Whether the share of rejected lines is within the limit.
 
     Args:
         rejected: lines.
         bronze: lines.
         allowed: percent.
-        without_values: fields that no record has; one may have been renamed.
+        without_values: fields without a value in any record; one may have been renamed.
     """
     numbers: dict[str, Any] = {
         "rejected": rejected,
@@ -228,9 +229,9 @@ def columns_are_as_full_as_before(
 
     Args:
         filled: percent by column.
-        before: the same of the snapshot before; None for the first.
-        allowed: points.
-        without_values: fields that no record has; one may have been renamed.
+        before: the same for the previous snapshot; None for the first.
+        allowed: percentage points.
+        without_values: fields without a value in any record; one may have been renamed.
     """
     emptier = {
         name: {"before": share, "now": filled[name]}
@@ -251,7 +252,7 @@ def columns_are_as_full_as_before(
 
 
 def fields_without_a_value(bronze: Manifest) -> list[str]:
-    """The fields of which no record has a value, nor of their older names."""
+    """The fields that have no value in any record, under any of their names."""
     served = {
         name
         for name, kinds in (bronze.source or {})["fields"].items()
@@ -265,7 +266,7 @@ def fields_without_a_value(bronze: Manifest) -> list[str]:
 
 
 def brewery_types_are_known(silver: DataFrame, types: Counter[str | None]) -> Outcome:
-    """Whether each brewery's type is one of BREWERY_TYPES; names a few whose is not.
+    """Whether each type is one of BREWERY_TYPES; names a few breweries with another type.
 
     Args:
         types: rows by type.
@@ -273,7 +274,7 @@ def brewery_types_are_known(silver: DataFrame, types: Counter[str | None]) -> Ou
     unknown: Counter[str] = Counter()
     for kind, rows in types.items():
         if kind not in BREWERY_TYPES:
-            unknown[kind or "none"] += rows  # a type may be called none, too
+            unknown[kind or "none"] += rows  # a type may also be called none
     numbers: dict[str, Any] = _share(unknown.total(), types.total())
     if unknown:
         is_known = F.coalesce(F.col("brewery_type").isin(*BREWERY_TYPES), F.lit(False))
@@ -284,11 +285,11 @@ def brewery_types_are_known(silver: DataFrame, types: Counter[str | None]) -> Ou
 def places_are_known(
     places: Mapping[tuple[str, str], int], previous: set[tuple[str, str]] | None
 ) -> Outcome:
-    """Whether each (country, state) was in the previous snapshot or is an alias's.
+    """Whether each (country, state) is in the previous snapshot or in the aliases.
 
     Args:
         places: rows by place.
-        previous: places; None for the first snapshot, which has nothing to be compared with.
+        previous: the places of the previous snapshot; None for the first.
     """
     if previous is None:
         return Outcome(
@@ -303,12 +304,12 @@ def places_are_known(
 def coordinates_are_plausible(
     silver: DataFrame, found: list[Row], no_pair: int, no_pair_ids: list[str]
 ) -> Outcome:
-    """Whether coordinates come in pairs, not 0, 0, near their country's others; names a few wrong.
+    """Whether coordinates are valid pairs, not 0, 0 and near their country's others.
 
     Args:
-        found: as `groups` gives it.
-        no_pair: breweries of which one coordinate is missing, no number or out of range. Silver
-            has neither of the two.
+        found: the rows of `groups`.
+        no_pair: breweries with a coordinate that is missing, not a number or out of range. In
+            silver both of their coordinates are null.
         no_pair_ids: some of their ids.
     """
     total = sum(row.rows for row in found)
@@ -329,11 +330,11 @@ def coordinates_are_plausible(
 
 
 def nothing_was_rejected(rejected: int, bronze: int) -> Outcome:
-    """Whether each line of bronze is a brewery."""
+    """Whether no line of bronze is rejected."""
     return Outcome(rejected == 0, {**_share(rejected, bronze), "see": REJECTED.name})
 
 
-def outcomes(  # noqa: PLR0913  # all of them are looked at
+def outcomes(  # noqa: PLR0913  # each is an input of a rule
     silver: Candidate,
     refined: Refined,
     rejected: int,
@@ -343,16 +344,16 @@ def outcomes(  # noqa: PLR0913  # all of them are looked at
     rejected_percent: float,
     filled_lost_percent: float,
 ) -> dict[str, Outcome]:
-    """The outcome of each rule, from two aggregations and, where something is wrong, examples.
+    """The outcome of each rule, from two aggregations, plus queries for examples.
 
     Args:
         silver: its rows.
         refined: what was found when bronze was refined.
         rejected: lines.
-        bronze: what silver was made from.
-        previous: the snapshot before; None for the first.
-        rejected_percent: how many lines may be rejected.
-        filled_lost_percent: by how many points a column may be emptier than before.
+        bronze: the snapshot that silver was made from.
+        previous: the previous snapshot; None for the first.
+        rejected_percent: the largest share of lines that may be rejected.
+        filled_lost_percent: how many points a column's share of filled values may fall.
     """
     frame: DataFrame = silver.value
     all_of_it, found = totals(frame), groups(frame)
@@ -396,7 +397,7 @@ def places_of(silver: Manifest) -> Iterable[tuple[str, str]]:
 
 
 def _counted(rows: DataFrame) -> tuple[int, list[str]]:
-    """How many rows there are, and the first of their ids, from one pass."""
+    """The number of rows and their first ids, from one pass."""
     first = F.slice(F.sort_array(F.collect_list("id")), 1, EXAMPLES)
     found = rows.agg(F.count(F.lit(1)).alias("rows"), first.alias("ids")).collect()[0]
     return found.rows, found.ids or []
@@ -408,7 +409,7 @@ def _ids(silver: DataFrame, wrong: Column) -> list[str]:
 
 
 def _share(wrong: int, rows: int) -> dict[str, float]:
-    """As numbers, of which Dagster draws how they went over time."""
+    """As separate numbers, because Dagster plots numbers over time."""
     return {"wrong": wrong, "rows": rows, "percent": _percent(wrong, rows)}
 
 

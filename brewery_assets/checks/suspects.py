@@ -1,4 +1,4 @@
-"""What is checked of the suspicions: that there are no more of them than before, by rule."""
+"""Checks of the suspicions: no rule has more of them than before."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from brewery_assets.lake.manifest import Manifest, number_before
 
 RULES = {
     "no_more_suspicions_than_before": Rule(
-        "No rule has more suspicions than in the snapshot before.",
+        "No rule has more suspicions than in the previous snapshot.",
         blocking=False,
         columns=("rule",),
     ),
@@ -19,11 +19,11 @@ RULES = {
 def no_more_suspicions_than_before(
     now: Mapping[str, int], before: Mapping[str, int] | None
 ) -> Outcome:
-    """Whether no rule has more suspicions than before; the first snapshot has nothing to compare.
+    """Whether no rule has more suspicions than before; the first snapshot always passes.
 
     Args:
         now: suspicions by rule.
-        before: the same of the snapshot before; None for the first.
+        before: the same for the previous snapshot; None for the first.
     """
     more = {
         rule: {"before": before.get(rule, 0), "now": rows}
@@ -41,7 +41,7 @@ def outcomes(suspects: DataFrame, previous: Manifest | None) -> dict[str, Outcom
 
     Args:
         suspects: the rows.
-        previous: the snapshot before; None for the first.
+        previous: the previous snapshot; None for the first.
     """
     counted = suspects.groupBy("rule").count().orderBy("rule").collect()
     return {

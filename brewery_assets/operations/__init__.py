@@ -1,1 +1,1 @@
-"""What the make targets do with a platform that is deployed or running."""
+"""What the commands do: run jobs, follow runs, show the status, verify the lake."""

@@ -8,13 +8,13 @@ from brewery_assets.automation.alerts import Alert, Alerts
 
 
 def send_test(alerts: Alerts) -> Iterator[tuple[str, str | None]]:
-    """Of each address its name, and why the message did not arrive; None if it did."""
+    """Yields each address's name and why its message did not arrive; None if it did."""
     test = Alert(
         "test",
-        "A test: alerts arrive",
+        "This is a test message",
         {
             "From": f"{os.environ.get('USER', 'somebody')} on {socket.gethostname()}",
-            "Any writing": "Kärnten, dolnośląskie, 대전, 🍺",
+            "Non-ASCII text": "Kärnten, dolnośląskie, 대전, 🍺",
         },
         link=alerts.link("overview"),
     )

@@ -1,4 +1,4 @@
-"""Starts a job where Dagster runs as services, and follows it."""
+"""Starts a job in a Dagster that runs as services, and follows the run."""
 
 import json
 import signal
@@ -17,8 +17,8 @@ from brewery_assets.settings import Settings
 
 WORKSPACE = "workspace.yaml"
 POLL = 0.5  # seconds
-PATIENCE = 180.0  # seconds without an answer of Dagster's storage, which may be restarting
-WAITING = 15.0  # seconds in the queue, after which it is said why that may be
+PATIENCE = 180.0  # seconds without an answer from Dagster's storage, which may be restarting
+WAITING = 15.0  # seconds in the queue, after which a message gives possible reasons
 QUEUED = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
 
 
@@ -35,11 +35,11 @@ class Run(NamedTuple):
 
 
 class LostSightError(RuntimeError):
-    """A run cannot be started, or its outcome cannot be found out any more."""
+    """A run cannot be started, or its outcome cannot be determined."""
 
 
 class Follower:
-    """Tells a listener each event of a run until it is over, also when the storage is away."""
+    """Shows each event of a run until the run ends; waits while the storage is down."""
 
     def __init__(self, instance: dg.DagsterInstance, run_id: str, progress: Progress) -> None:
         self.instance = instance
@@ -48,10 +48,10 @@ class Follower:
         self._cursor: str | None = None
 
     def outcome(self) -> dg.DagsterRunStatus:
-        """The status with which the run ends, once it has ended.
+        """Waits until the run ends, and returns its status.
 
         Raises:
-            LostSightError: the run was deleted, or the storage is away for three minutes on end.
+            LostSightError: the run was deleted, or the storage does not answer for three minutes.
         """
         began = answered = time.monotonic()
         waiting = away = False
@@ -61,7 +61,7 @@ class Follower:
                 run = self._tell()
             except LostSightError:
                 raise
-            except Exception as error:  # a database that restarts says many things
+            except Exception as error:  # a restarting database causes many kinds of errors
                 said = f"Dagster's storage does not answer: {_first_line(error)}"
                 if time.monotonic() - answered > PATIENCE:
                     raise LostSightError(said) from error
@@ -74,15 +74,15 @@ class Follower:
             if run.is_finished:
                 return run.status
             if not waiting and run.status in QUEUED and answered - began > WAITING:
-                say("still queued: another run goes on, or the daemon is down (`make status`)")
+                say("still queued: another run is active, or the daemon is down (`make status`)")
                 waiting = True
             time.sleep(POLL)
 
     def _tell(self) -> dg.DagsterRun:
-        """The run as it is, after the listener has heard all that happened since."""
+        """Shows all new events, and returns the current run."""
         run = self.instance.get_run_by_id(self.run_id)
         if run is None:
-            raise LostSightError(f"Dagster no longer knows the run {self.run_id}")
+            raise LostSightError(f"The run {self.run_id} was deleted from Dagster")
         while True:
             found = self.instance.get_records_for_run(self.run_id, cursor=self._cursor)
             self._cursor = found.cursor
@@ -99,10 +99,10 @@ def _first_line(error: Exception) -> str:
 
 
 def config_of(job: str, settings: Settings) -> dict[str, Any]:
-    """The run's config: the settings in the environment of the command count for this run.
+    """The run's config, from the settings of this command.
 
-    Dagster stores and shows it. So of a URL with a secret it has only the variable's name, and the
-    value is that of the code location.
+    Dagster stores and shows the config. So if the URL has a secret, the config has only the name
+    of its variable, and the code location's value is used.
     """
     if job != run_pipeline_brewery.name:
         return {}
@@ -119,7 +119,7 @@ def launch(run: Run, config: dict[str, Any]) -> None:
     """Puts a run into Dagster's queue.
 
     Raises:
-        LostSightError: what Dagster answered.
+        LostSightError: Dagster refused it; the message is Dagster's output.
     """
     options = ["-w", WORKSPACE, "-j", run.job, "--run-id", run.run_id]
     if config:
@@ -138,13 +138,13 @@ def launch(run: Run, config: dict[str, Any]) -> None:
 def follow(
     instance: dg.DagsterInstance, run: Run, settings: Settings, progress: Progress
 ) -> dg.DagsterRunStatus:
-    """Starts a run where Dagster's services run it, and shows it; how it ended.
+    """Starts a run in Dagster's services, shows its progress, and returns its final status.
 
     Raises:
-        LostSightError: it could not be started, or its outcome cannot be found out.
-        KeyboardInterrupt: this command was told to stop. The run goes on.
+        LostSightError: it could not be started, or its outcome cannot be determined.
+        KeyboardInterrupt: this command was interrupted. The run continues.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what compose makes of Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # compose turns Ctrl-C into SIGTERM
     launch(run, config_of(run.job, settings))
     progress.terminal.say(f"{run.name}: {run.address}")
     return Follower(instance, run.run_id, progress).outcome()

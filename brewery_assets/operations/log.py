@@ -1,4 +1,4 @@
-"""The whole log of a run, for a terminal."""
+"""The full log of a run, for a terminal."""
 
 import time
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from brewery_assets.redaction import redacted_text
 
 
 class NoRunError(LookupError):
-    """No run has such an id."""
+    """No run has this id."""
 
 
 def log_of(instance: dg.DagsterInstance, run_id: str | None) -> Iterator[str]:
-    """Every entry of a run's log, with the traces of its errors.
+    """Every entry of a run's log, with stack traces.
 
     Args:
-        instance: that has the run.
-        run_id: the first characters of its id; None is the last run.
+        instance: the Dagster instance that has the run.
+        run_id: the first characters of its id; None for the last run.
 
     Raises:
         NoRunError: there is no such run.
@@ -41,7 +41,7 @@ def log_of(instance: dg.DagsterInstance, run_id: str | None) -> Iterator[str]:
 
 
 def line_of(entry: dg.EventLogEntry) -> str:
-    """An entry of a log, with the trace of its error."""
+    """A log entry as text, with the stack trace of its error."""
     when = time.strftime("%H:%M:%S", time.localtime(entry.timestamp))
     event = entry.dagster_event
     if event is None:

@@ -1,4 +1,4 @@
-"""The platform from a terminal: the schedule and the sensors on or off, and its status."""
+"""Turns the schedule and the sensors on or off, and shows the platform's status."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from brewery_assets.report.asset import REPORT
 SCHEDULES = (DAILY,)
 SENSORS = (gold_updated.name, alerts_sensor.name)
 LAYERS = (BRONZE, *(table.name for table in TABLES))
-STARTED_BY = os.environ.get("DAEMON_STARTED_BY", "make dev")  # the stack says otherwise
+STARTED_BY = os.environ.get("DAEMON_STARTED_BY", "make dev")  # the stack sets another command
 DAEMONS = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
 RUNS = 8
 
@@ -29,12 +29,12 @@ class CodeLocationError(RuntimeError):
 
 
 def switch(instance: dg.DagsterInstance, *, on: bool) -> Iterator[str]:
-    """Turns the schedule and the sensors on or off, and says so.
+    """Turns the schedule and the sensors on or off; yields a line for each.
 
     Raises:
-        CodeLocationError: to turn them on, the code must be loaded, and it could not be.
+        CodeLocationError: they cannot be turned on, because the code location cannot be loaded.
     """
-    instance.all_instigator_state()  # creates Dagster's databases, before the code server asks
+    instance.all_instigator_state()  # creates Dagster's databases before the code server uses them
     if on:
         try:
             _start(instance)
@@ -46,11 +46,11 @@ def switch(instance: dg.DagsterInstance, *, on: bool) -> Iterator[str]:
     for name in (*SCHEDULES, *SENSORS):
         yield f"{name} is {'on' if on else 'off'}"
     if on and not _daemon_runs(instance):
-        yield f"The Dagster daemon, which acts on them, is not running: `{STARTED_BY}` starts it."
+        yield f"The Dagster daemon, which runs them, is not running: `{STARTED_BY}` starts it."
 
 
 def _start(instance: dg.DagsterInstance) -> None:
-    """As `dagster schedule start` and `dagster sensor start` do, with one code server for all."""
+    """Like `dagster schedule start` and `dagster sensor start`, with one code server for all."""
     target = WorkspaceFileTarget(["workspace.yaml"])
     with WorkspaceProcessContext(instance, target, code_server_log_level="ERROR") as workspace:
         location = workspace.create_request_context().get_code_location("brewery_assets")
@@ -62,7 +62,7 @@ def _start(instance: dg.DagsterInstance) -> None:
 
 
 def _stop(instance: dg.DagsterInstance) -> None:
-    """Needs no code location: what is on is in Dagster's storage, and off is the default."""
+    """Needs no code location: Dagster's storage lists what is on, and off is the default."""
     for state in instance.all_instigator_state():
         if state.is_running and state.name in SCHEDULES:
             instance.stop_schedule(state.instigator_origin_id, state.selector_id, None)
@@ -71,7 +71,7 @@ def _stop(instance: dg.DagsterInstance) -> None:
 
 
 def status(instance: dg.DagsterInstance, lake: Lake, now: datetime) -> str:
-    """What is on, how the last runs ended, and the newest snapshot of each layer."""
+    """The schedule and sensors, the last runs, and the newest snapshot of each layer."""
     daemon = "running" if _daemon_runs(instance) else f"not running: `{STARTED_BY}` starts it"
     return "\n".join(
         [
@@ -130,14 +130,14 @@ def layer_line(manifest: Manifest) -> str:
 
 
 def columns_of(layer: str, rows: int, size: int, files: int) -> str:
-    """The same of numbers; the size is in bytes."""
+    """The same from numbers; the size is in bytes."""
     shown = f"{size / 1e6:.1f} MB" if size > 1e6 else f"{size:,} B"
     number = f"{files} file{'' if files == 1 else 's'}"
     return f"{layer:22}{rows:>8,} rows {shown:>8} in {number:10}"
 
 
 def age(time: timedelta) -> str:
-    """A time in its largest unit: 3 days, 5 hours, 12 minutes."""
+    """A duration in its largest unit: 3 days, 5 hours, 12 minutes."""
     seconds = max(0, int(time.total_seconds()))
     units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
     size, unit = next((found for found in units if seconds >= found[0]), units[-1])

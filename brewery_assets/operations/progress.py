@@ -1,4 +1,4 @@
-"""What a person sees of a run: pages as they come, a line for each published layer, the failure."""
+"""Shows a run in the terminal: the pages read, a line per published layer, the failure."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ DOCS = "docs/operations.md"
 
 
 def is_interrupt(error: Any) -> bool:
-    """Whether an error of Dagster's is that the process was told to stop."""
+    """Whether a Dagster error means that the process was interrupted."""
     return error is not None and (
         error.cls_name == dg.DagsterExecutionInterruptedError.__name__ or is_interrupt(error.cause)
     )
@@ -45,7 +45,7 @@ class Unmet(NamedTuple):
 
 
 class Progress:
-    """Takes the events of one run as they are stored, and shows them.
+    """Shows the events of one run as Dagster stores them.
 
     Attributes:
         published: the assets that the run has published.
@@ -74,7 +74,7 @@ class Progress:
         self.close()
 
     def close(self) -> None:
-        """Takes the bar away, if there is one."""
+        """Removes the bar, if there is one."""
         if self._bar:
             self._bar.stop()
 
@@ -104,7 +104,7 @@ class Progress:
             self._move(BRONZE, total, number, entry.user_message)
         elif page and not self.verbose:
             self.terminal.say(entry.user_message)
-        # After a failure Dagster warns of each step that it leaves out.
+        # After a failure Dagster warns about each step that it skips.
         elif int(entry.level) >= logging.WARNING and not (self.verbose or self._failed):
             self.terminal.say(f"warning: {entry.user_message}", "yellow")
 
@@ -141,8 +141,8 @@ class Progress:
         self.terminal.say(line, "yellow" if unmet else None)
 
     def explain(self, job: str, run_id: str) -> None:
-        """Prints what failed, the cause, what to do, and where the whole log is."""
-        step, cause = self._failed or ("", "The run ended without saying why.")
+        """Prints what failed, the cause, what to do, and where the full log is."""
+        step, cause = self._failed or ("", "The run ended without an error message.")
         again = MADE_BY.get(job, f"dg launch --job {job}")
         blocking = [check for check in self.unmet if check.blocks]
         if blocking:
@@ -155,16 +155,16 @@ class Progress:
             todo = f'See {DOCS}, "When a check blocks".'
             if all(check.acceptable for check in blocking):
                 names = ",".join(check.name for check in blocking)
-                todo += f" If the source is right all the same:\nACCEPT_CHECKS={names} {again}"
+                todo += f" If the source is right:\nACCEPT_CHECKS={names} {again}"
         else:
             what = f"{step or job} failed."
             cause = re.sub(r"^\w+Error: ", "", cause)
             hint = (
-                "See whether the API answers, then: "
+                "Check that the API answers, then run: "
                 if step == BRONZE
-                else "Correct the cause, then: "
+                else "Fix the cause, then run: "
             )
-            todo = f'{hint}{again}\n{DOCS}, "What each alert means", says more.'
+            todo = f'{hint}{again}\nSee {DOCS}, "What each alert means".'
         what += " Readers keep the last published snapshot."
         lines = {"Failed": what, "Cause": cause, "To do": todo, "Log": f"make log RUN={run_id[:8]}"}
         self.terminal.complain("")

@@ -1,4 +1,4 @@
-"""A job, run in this process or where Dagster's services run it, and shown as it goes."""
+"""Runs a job in this process or in Dagster's services, and shows its progress."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -23,9 +23,9 @@ DEFINITIONS = "brewery_assets.definitions"
 
 
 def run_job(job: str, settings: Settings, terminal: Terminal, *, verbose: bool = False) -> int:
-    """Runs a job, shows it, and explains a failure at the end; the exit code.
+    """Runs a job, shows its progress, explains a failure, and returns the exit code.
 
-    In the stack, whose run launcher is WatchedRunLauncher, the run is one of the service `code`.
+    In the stack, whose run launcher is WatchedRunLauncher, the service `code` executes the run.
     """
     run_id = str(uuid4())
     run = Run(job, run_id, f"{settings.dagster_webserver_url or ''}/runs/{run_id}")
@@ -41,9 +41,9 @@ def run_job(job: str, settings: Settings, terminal: Terminal, *, verbose: bool =
         terminal.complain(str(error))
         return FAILED
     except KeyboardInterrupt:
-        progress.close()  # it may have come while the bar was opened
+        progress.close()  # the bar stays open if the interrupt comes while it opens
         if in_stack:
-            terminal.say(f"{run.name} goes on, if it was started: {run.address}")
+            terminal.say(f"{run.name} continues, if it was started: {run.address}")
             return INTERRUPTED
         status = Status.CANCELED
     if in_stack:
@@ -55,8 +55,8 @@ def run_job(job: str, settings: Settings, terminal: Terminal, *, verbose: bool =
         published = ", ".join(progress.published) or "nothing"
         terminal.complain(
             f"\nStopped before the end. Published before that: {published}.\n"
-            f"Readers keep the last published snapshot of everything else. {MADE_BY[job]} starts "
-            "again."
+            "Readers keep the last published snapshot of everything else. To run again: "
+            f"{MADE_BY[job]}"
         )
         return FAILED if in_stack else INTERRUPTED
     progress.explain(job, run_id)
@@ -64,13 +64,13 @@ def run_job(job: str, settings: Settings, terminal: Terminal, *, verbose: bool =
 
 
 def run_here(instance: dg.DagsterInstance, run: Run, progress: Progress) -> Status:
-    """Runs a job in this process; how it ended.
+    """Runs a job in this process and returns its final status.
 
-    As `dg launch` does, with one addition: the run records its code location, without which the UI
-    cannot execute it again from its failure. Private names of Dagster's: its version is pinned.
+    Like `dg launch`, with one addition: the run records its code location, because the UI needs it
+    to re-execute the run from its failure. It uses private names of Dagster, which is pinned.
 
     Raises:
-        KeyboardInterrupt: this command was told to stop before the run was there.
+        KeyboardInterrupt: this command was interrupted before the run started.
     """
     try:
         with capture_interrupts():
@@ -99,7 +99,7 @@ def _execute(instance: dg.DagsterInstance, run: Run, progress: Progress) -> None
         progress(entry)
         event = entry.dagster_event
         if progress.stopped and event and event.event_type is dg.DagsterEventType.STEP_FAILURE:
-            # Without this Dagster takes Ctrl-C for a failure, and an alert would be sent.
+            # Without this, Dagster records Ctrl-C as a failure, and an alert is sent.
             instance.report_run_canceling(created)
 
     instance.add_event_listener(run.run_id, listener)

@@ -1,4 +1,4 @@
-"""Starts runs where the code location is a separate service, and notices that one is gone."""
+"""A run launcher for a separate code location service, which detects runs that are gone."""
 
 import json
 from typing import Any
@@ -11,15 +11,15 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster_shared.serdes import deserialize_value
 
-PATIENCE = 5  # seconds; a service that is restarting answers the next time
+PATIENCE = 5  # seconds; a restarting service answers the next check
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """Dagster's default launcher, for whom run monitoring may ask whether a run's process lives.
+    """Dagster's default launcher, with a health check of runs for run monitoring.
 
-    A run is a process of the code location's gRPC server. Where that was killed and started again,
-    the default launcher leaves its runs "started" until the longest time a run may take is over,
-    and each holds up the next. Private names of Dagster's: its version is pinned.
+    A run is a process of the code location's gRPC server. If the server is killed and restarted,
+    the default launcher leaves its runs "started" until the maximum runtime is over, and each
+    blocks the next run. This class uses private names of Dagster, which is pinned.
     """
 
     @property
@@ -27,7 +27,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """RUNNING while its server has it, or cannot be asked; NOT_FOUND when it has it no more."""
+        """NOT_FOUND if the server no longer has the run; RUNNING if it has, or does not answer."""
         where = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not where:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "not started by this launcher")
@@ -48,6 +48,6 @@ class WatchedRunLauncher(DefaultRunLauncher):
             said = client.can_cancel_execution(
                 CanCancelExecutionRequest(run_id=run_id), timeout=PATIENCE
             )
-        except Exception:  # being restarted, or busy: that says nothing of the run
+        except Exception:  # the server is restarting or busy: the run may be alive
             return None
         return bool(deserialize_value(said, CanCancelExecutionResult).can_cancel)

@@ -1,4 +1,4 @@
-"""What a lake has, for a person at a terminal."""
+"""The summary of a lake, for a terminal."""
 
 import os
 import textwrap
@@ -49,10 +49,10 @@ def summary_of(lake: Lake) -> str:
 
 
 def next_steps(*first: str) -> str:
-    """What to type after a run.
+    """The commands to type after a run.
 
     Args:
-        first: lines, each with a command and what it does. The lines that follow suit every run.
+        first: lines, each with a command and what it does. They come first.
     """
     return "\n".join(
         [
@@ -66,7 +66,7 @@ def next_steps(*first: str) -> str:
 
 
 def _suspicions(suspects: Manifest | None) -> list[str]:
-    """How many there are, by rule."""
+    """The number of suspicions by rule, as lines of text."""
     if suspects is None:
         return []
     found = suspects.check("no_more_suspicions_than_before")["by_rule"]

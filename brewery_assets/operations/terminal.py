@@ -1,4 +1,4 @@
-"""The terminal of a command: its lines, a bar if a person watches, and nothing from other code."""
+"""The terminal output of a command: its lines and a progress bar, without other output."""
 
 import io
 import os
@@ -16,14 +16,14 @@ from brewery_assets.redaction import redacted_text
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Falls silent, where Rich would end the process."""
+        """Stops printing; by default Rich ends the process."""
         self.quiet = True
 
 
 class Terminal:
-    """Where a command prints.
+    """The standard output and error of a command.
 
-    A terminal that is closed meanwhile, or a pipe that nobody reads, does not end the run.
+    The run continues if the terminal is closed or the reader of a pipe ends.
     """
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
@@ -32,7 +32,7 @@ class Terminal:
 
     @property
     def watched(self) -> bool:
-        """Whether a person sees it, so that lines may be colored and bars may move."""
+        """Whether the output is a terminal that can show colors and a progress bar."""
         return self._out.file.isatty() and not self._out.is_dumb_terminal
 
     def say(self, text: str = "", style: str | None = None) -> None:
@@ -40,11 +40,11 @@ class Terminal:
         _print(self._out, text, style)
 
     def complain(self, text: str, style: str | None = None) -> None:
-        """The same to standard error."""
+        """Prints lines to standard error, in the same way."""
         _print(self._err, text, style)
 
     def bar(self) -> Progress | None:
-        """A bar below the lines, which disappears at its end; None if nobody watches."""
+        """A progress bar below the lines, removed at the end; None if this is no terminal."""
         if not self.watched:
             return None
         columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
@@ -66,11 +66,11 @@ def _print(console: Console, text: str, style: str | None) -> None:
 
 @contextmanager
 def terminal(*, muted: bool) -> Iterator[Terminal]:
-    """The process's own standard output and error.
+    """Yields the process's standard output and error as a Terminal.
 
     Args:
-        muted: what other code prints meanwhile goes nowhere. Dagster's log of the run keeps what
-            its steps print.
+        muted: discards what other code prints. Dagster's log of the run keeps the output of the
+            steps.
     """
     kept = os.dup(1), os.dup(2)
     out, err = (
@@ -90,7 +90,7 @@ def terminal(*, muted: bool) -> Iterator[Terminal]:
 
 
 def _point_outputs_at(out: int, err: int | None) -> None:
-    """Makes file descriptors 1 and 2 copies of these; of the first if there is no second."""
+    """Redirects file descriptors 1 and 2 to `out` and `err`, or both to `out`."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, io.UnsupportedOperation):
             stream.flush()

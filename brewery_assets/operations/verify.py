@@ -1,4 +1,4 @@
-"""Whether a lake is whole, found without an engine."""
+"""Verifies the snapshots, layers and Delta tables of a lake, without an engine."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -18,12 +18,12 @@ Key = tuple[str, str]  # layer and snapshot
 
 
 class Snapshot(NamedTuple):
-    """What was found of a snapshot.
+    """What was found about a snapshot.
 
     Attributes:
-        manifest: None for a draft, and when it cannot be read.
-        rows: counted in the files; None if they are damaged, or are files for people.
-        damage: what is wrong; None if nothing is.
+        manifest: None for a draft and for a manifest that cannot be read.
+        rows: counted in the files; None if they are damaged or have no rows, like the report's.
+        damage: what is wrong; None if nothing is wrong.
     """
 
     layer: str
@@ -44,7 +44,7 @@ def snapshots_of(lake: Lake) -> Iterator[Snapshot]:
                 yield Snapshot(layer, name)
                 continue
             found = _published(lake, layer, name)
-            # A run that publishes meanwhile may have deleted it; its manifest goes first.
+            # A concurrent run may have deleted the snapshot: it deletes the manifest first.
             if found.damage is None or lake.storage.exists(manifest):
                 yield found
 
@@ -67,9 +67,9 @@ def _published(lake: Lake, layer: str, name: str) -> Snapshot:
 
 
 def disagreement(lake: Lake, found: Snapshot, every: Mapping[Key, Snapshot]) -> str | None:
-    """How a snapshot contradicts the ones that it was made from; None if it does not.
+    """How a snapshot contradicts the snapshots that it was made from; None if it does not.
 
-    One that is gone or damaged is not compared with.
+    Snapshots that are deleted or damaged are not compared.
     """
 
     def rows_of(layer: str, name: str | None) -> int | None:
@@ -84,7 +84,7 @@ def disagreement(lake: Lake, found: Snapshot, every: Mapping[Key, Snapshot]) -> 
         rejected = rows_of(REJECTED.name, found.name)
         if None not in (bronze, rejected) and found.rows + (rejected or 0) != bronze:
             rows = f"{_counted(found.rows, 'row')} and {rejected:,} rejected"
-            return f"{rows} are not the {bronze:,} of {BRONZE} {made_from[BRONZE]}"
+            return f"{rows} do not add up to the {bronze:,} of {BRONZE} {made_from[BRONZE]}"
     if found.layer == GOLD.name:
         silver = rows_of(SILVER.name, made_from.get(SILVER.name))
         if (
@@ -99,7 +99,7 @@ def disagreement(lake: Lake, found: Snapshot, every: Mapping[Key, Snapshot]) -> 
 
 
 def report(lake: Lake) -> tuple[str, bool]:
-    """What is found, for a person at a terminal, and whether all of it is well."""
+    """The findings for a terminal, and whether all snapshots are whole and agree."""
     every = {(found.layer, found.name): found for found in snapshots_of(lake)}
     lines, damaged, disagreeing = [], 0, 0
     for found in every.values():
@@ -120,7 +120,7 @@ def report(lake: Lake) -> tuple[str, bool]:
 
 
 def delta_tables(lake: Lake) -> tuple[list[str], bool]:
-    """Of the Delta tables, the newest version and what it lacks, and whether all is well."""
+    """A line for each Delta table that is behind or missing, and whether none is behind."""
     found = [_delta_table(lake, table) for table in TABLES]
     return [line for line, _ in found if line], all(well for _, well in found)
 
@@ -136,7 +136,7 @@ def _delta_table(lake: Lake, table: Table) -> tuple[str, bool]:
         missing = f"{lacking[-1].snapshot} is published; `make verify REPAIR=1` adds it"
         return f"{table.name}: the Delta table {shown}, and {missing}", False
     if lacking:
-        return f"{table.name}: no Delta table; `make verify REPAIR=1` makes it", True
+        return f"{table.name}: no Delta table; `make verify REPAIR=1` creates it", True
     return "", True
 
 
@@ -144,7 +144,7 @@ def repair(lake: Lake) -> None:
     """Brings the Delta tables up to date.
 
     Raises:
-        LakeError: as `follow`.
+        LakeError: see `follow`.
     """
     lake.storage.prepare()
     for table in TABLES:
@@ -162,9 +162,9 @@ def _state(found: Snapshot, contradiction: str | None) -> str:
     if contradiction:
         return f"CONTRADICTION: {contradiction}"
     if found.manifest is None:
-        return "a draft, which nobody reads"
+        return "a draft, not published"
     if any(file.checksum is None for file in found.manifest.files):
-        return "whole, as far as sizes and rows tell: the manifest has no checksums"
+        return "whole by size and row count: the manifest has no checksums"
     return "whole"
 
 

@@ -1,4 +1,4 @@
-"""brewery_report: gold for people who would rather look than query, as a page and a CSV."""
+"""The asset brewery_report: gold as a page and CSV files."""
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -30,13 +30,13 @@ def brewery_report(
     context: dg.AssetExecutionContext, gold_brewery_counts: DataFrame
 ) -> dg.MaterializeResult[Candidate]:
     """One page of the newest published counts and suspicions, at the same address every time."""
-    from brewery_assets.report.page import report_of  # jinja2 and vl_convert, for a report only
+    from brewery_assets.report.page import report_of  # slow imports: jinja2 and vl_convert
 
     lake: Lake = context.resources.lake
     tables = context.resources.parquet_snapshots
     gold = lake.reading(GOLD.name)
     silver = lake.verified(lake.manifest(SILVER.name, gold.made_from[SILVER.name]))
-    suspects = lake.newest(SUSPECTS.name)  # of these, as of the changes, it shows what there is
+    suspects = lake.newest(SUSPECTS.name)  # optional for the page, like the changes
 
     def report() -> Report:
         breweries = tables.read(silver)

@@ -1,4 +1,4 @@
-"""The report's charts, in Vega-Lite: the page draws them, and a picture needs no browser."""
+"""The report's charts in Vega-Lite, for the page and for a PNG without a browser."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,12 +20,12 @@ from brewery_assets.report.map import (
     map_of,
 )
 
-SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, which is not fetched
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # an identifier, never fetched
 GONE = "#4f8fba"  # readable on white and on black
 STATES_SHOWN = 30
 PICTURE_SIZE = {"width": 720, "height": 360}
 COUNTRY, TYPE = ({"name": name, "value": ALL} for name in ("country", "brewery_type"))
-WIDE = 1000  # breweries; an axis over more of them has 11.5k and 12k, not 11,500 and 12,000
+WIDE = 1000  # breweries; an axis with a wider range has the label 11.5k, not 11,500
 CONFIG = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -44,17 +44,17 @@ CONFIG = {
 
 
 def charts(facts: Facts) -> dict[str, Chart]:
-    """For each element of the page, by its id, the Vega that is drawn there, as wide as it is.
+    """The charts in Vega, by the id of the page's element that shows them.
 
-    Those with the signals `country` and `brewery_type` show everything until these are a slug
-    and a type.
+    Charts with the signals `country` and `brewery_type` show everything until these are set to a
+    slug and a type.
     """
     counts = _counts(facts)
     params = [COUNTRY, TYPE]
     drawn = {
         "map": _alone(map_of(facts.points), [*params, *frames(facts.points)]),
         "states": _alone(_ranking(counts, "state", CHOSEN, most=STATES_SHOWN), params),
-        # What is not chosen is faint, not gone: it is what one compares with.
+        # Other bars are faint, not hidden, so that the chosen one can be compared with them.
         "types": _alone(_ranking(counts, "type", OF_COUNTRY, bright=OF_TYPE), params),
         "countries": _alone(_ranking(counts, "nation", OF_TYPE, bright=OF_COUNTRY), params),
     }
@@ -106,10 +106,10 @@ def _ranking(
 
     Args:
         counts: rows to add up.
-        of: the field that each bar is one value of.
-        where: which rows count.
-        most: how many bars; None for all.
-        bright: which bars are not faint.
+        of: the field with one bar per value.
+        where: an expression for the rows to count.
+        most: the largest number of bars; None for all.
+        bright: an expression for the bars that are not faint.
     """
     steps: list[Chart] = [
         {"filter": where},
@@ -134,7 +134,7 @@ def _ranking(
                 "field": "breweries",
                 "type": "quantitative",
                 "axis": None,
-                "scale": {"range": [0, {"expr": "max(width - 45, 1)"}]},  # the longest's number
+                "scale": {"range": [0, {"expr": "max(width - 45, 1)"}]},  # room for the number
             },
             "y": {"field": of, "sort": {"field": "breweries", "op": "max", "order": "descending"}},
             "tooltip": [{"field": of}, BREWERIES],

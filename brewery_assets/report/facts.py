@@ -1,4 +1,4 @@
-"""What the report shows: gold, where its breweries are, how it changed, and what was checked."""
+"""The data of the report: gold, the breweries' coordinates, the changes and the checks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -17,11 +17,11 @@ from brewery_assets.layers.silver import SILVER
 from brewery_assets.presentation import visible
 from brewery_assets.report.happened import Happened, happened_of
 
-GRID = 2  # decimals of a degree: a kilometre, less than a point on the map is wide
+GRID = 2  # decimals of a degree: one kilometer, less than the width of a point on the map
 
 
 class Check(NamedTuple):
-    """A check of a snapshot that the page is made from, and how it ended."""
+    """A check of a snapshot that the page is made from, and its outcome."""
 
     layer: str
     name: str
@@ -32,12 +32,13 @@ class Check(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A snapshot of gold that is kept.
+    """A kept snapshot of gold.
 
     Attributes:
-        time: in the snapshot's name, UTC.
-        breweries: that it counts.
-        changes: how many were added, removed and changed until then; None when it is not known.
+        time: from the snapshot's name, UTC.
+        breweries: how many it counts.
+        changes: how many were added, removed and changed since the previous snapshot; None if
+            unknown.
     """
 
     time: datetime
@@ -49,12 +50,12 @@ class Facts(NamedTuple):
     """All that the page shows.
 
     Attributes:
-        counts: gold's rows, with their text as people can be shown it.
-        points: longitude, latitude, country slug, type and how many breweries, in a grid.
-        history: of the snapshots kept, oldest first.
+        counts: gold's rows, with text that is safe to display.
+        points: longitude, latitude, country slug, type and number of breweries, in a grid.
+        history: the kept snapshots, oldest first.
         checks: of bronze, silver and gold.
         origins: the snapshots that the page is made from, gold first, bronze last.
-        happened: since the previous snapshot; None when it was not compared with one.
+        happened: since the previous snapshot; None if there was none to compare with.
     """
 
     counts: list[dict[str, Any]]
@@ -68,7 +69,7 @@ class Facts(NamedTuple):
 def points(silver: DataFrame) -> DataFrame:
     """One row per country, type and point of a grid of 0.01 degrees: how many breweries.
 
-    Those without coordinates, or with some beyond the poles, are left out.
+    Breweries without coordinates or with impossible ones are left out.
     """
     placed = silver.where(F.abs("longitude") <= 180).where(F.abs("latitude") <= 90)
     return placed.groupBy(
@@ -90,8 +91,8 @@ def facts_of(
     Args:
         lake: the lake.
         gold: the rows that this run reads.
-        silver: the rows that they were counted from.
-        read: gives the rows of a snapshot.
+        silver: the rows that gold counts.
+        read: returns the rows of a snapshot.
     """
     origins = [*_origins(lake, lake.reading(GOLD.name))]
     counts = [_visible(row) for row in gold.orderBy(*KEY).collect()]
@@ -132,7 +133,7 @@ def _changes(lake: Lake, silver: str) -> Manifest | None:
 
 
 def _origins(lake: Lake, manifest: Manifest) -> Iterator[Manifest]:
-    """A snapshot, the one that it was made from, and so on, as far as they are kept."""
+    """A snapshot and, recursively, the kept snapshots that it was made from."""
     yield manifest
     for layer, snapshot in manifest.made_from.items():
         for older in lake.manifests(layer):
@@ -143,7 +144,7 @@ def _origins(lake: Lake, manifest: Manifest) -> Iterator[Manifest]:
 def history(
     golds: Sequence[Manifest], changes: Sequence[Manifest], shown: Manifest
 ) -> list[Moment]:
-    """How the number of breweries changed up to the gold that is shown."""
+    """The number of breweries and the changes, up to the gold that is shown."""
     found = {one.made_from[SILVER.name]: _numbers(one, "changes_add_up") for one in changes}
     moments = []
     for gold in reversed(golds):
@@ -165,7 +166,7 @@ def checks(manifests: Iterator[Manifest]) -> Iterator[Check]:
         rules = RULES[manifest.layer]
         for found in manifest.checks:
             numbers = {name: of for name, of in found.items() if name not in ("name", "passed")}
-            if rule := rules.get(found["name"]):  # an older version may have had others
+            if rule := rules.get(found["name"]):  # an older version may have had other rules
                 yield Check(
                     manifest.layer,
                     found["name"],

@@ -1,4 +1,4 @@
-"""The files of a report: their names, and tables as CSV that a spreadsheet may open."""
+"""The files of a report: their names, and tables as CSV that is safe in a spreadsheet."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ PAGE, CSV, PICTURE = "index.html", "brewery_counts.csv", "breweries.png"
 
 
 class Report(NamedTuple):
-    """The files of a report, by their names, and how many counts they show."""
+    """The files of a report by name, and the number of counts they show."""
 
     files: dict[str, bytes]
     rows: int

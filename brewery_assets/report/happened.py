@@ -12,9 +12,9 @@ from pyspark.sql import functions as F
 from brewery_assets.layers.changes import PLACE, events
 from brewery_assets.presentation import visible
 
-SHOWN = 1000  # breweries that the page lists: an hour of reading, and a tenth of its bytes
+SHOWN = 1000  # the most breweries that the page lists: about a tenth of its bytes
 
-NAMED = {  # the columns that the page names, as it names them
+NAMED = {  # the columns whose changes the page shows, and their labels
     "name": "name",
     "brewery_type": "type",
     **{column: column.removesuffix("_name") for column in PLACE},
@@ -28,11 +28,11 @@ class Happened(NamedTuple):
 
     Attributes:
         since: the time of the older snapshot, UTC.
-        totals: for each event how many breweries; several events may be of one brewery.
-        breweries: with an event.
-        corrected: breweries of which only other columns changed.
-        rows: some of those with an event: country and brewery_type to choose by, and as text
-            what happened, name, place, and details: how each value changed, or the type.
+        totals: the number of breweries by event; one brewery may have several events.
+        breweries: how many have an event.
+        corrected: how many changed only in other columns.
+        rows: the listed breweries: country and brewery_type to filter by, and as text what
+            happened, name, place, and details: how each value changed, or the type.
     """
 
     since: datetime
@@ -43,7 +43,7 @@ class Happened(NamedTuple):
 
 
 def happened_of(since: datetime, changes: DataFrame, silver: DataFrame, places: Places) -> Happened:
-    """What happened, by name and place.
+    """What happened, with the name and place of each brewery.
 
     Args:
         since: the time of the older snapshot.
@@ -66,7 +66,7 @@ def happened_of(since: datetime, changes: DataFrame, silver: DataFrame, places: 
         .join(silver.select("id", "city"), "id", "left")
         .orderBy(*order)
     )
-    # Not `where`: Sail pushes it into the Parquet reader, which knows no function of arrays.
+    # Not `where`: Sail pushes it into the Parquet reader, which has no array functions.
     rows = [row for row in listed.collect() if row.first is not None]
     return Happened(
         since,

@@ -1,4 +1,4 @@
-"""The report's IO manager: files for people, and the page at an address that stays the same."""
+"""The report's IO manager: files in a snapshot, and the page at a fixed address."""
 
 import base64
 from typing import Any
@@ -8,21 +8,21 @@ import dagster as dg
 from brewery_assets.lake.io_managers import Candidate, SnapshotIOManager
 from brewery_assets.report.files import CSV, PAGE, PICTURE, Report
 
-FORMER = (CSV, PICTURE)  # earlier versions had copies of them beside the page
+FORMER = (CSV, PICTURE)  # earlier versions copied them next to the page
 
 
 class ReportSnapshots(SnapshotIOManager):
-    """The report: its files in the snapshot, and the page at an address that stays the same.
+    """Stores the report's files in a snapshot, and the page also at a fixed address.
 
-    Only the page is there. Several files could not be replaced at once, so a run that is killed
-    would leave some of one snapshot and some of another.
+    Only the page has a fixed address. Several files cannot be replaced at once, so a killed run
+    would leave files of two snapshots there.
     """
 
     def write(self, folder: str, candidate: Candidate) -> dict[str, Any]:
         report: Report = candidate.value
         for file, content in report.files.items():
             self.lake.storage.write(f"{folder}/{file}", content)
-        # The newest published report is one whose page is in place.
+        # Before the manifest, so that the page of a published report is always in place.
         self.lake.storage.write(f"{candidate.layer}/{PAGE}", report.files[PAGE])
         return {"codec": "none"}
 
@@ -45,11 +45,11 @@ class ReportSnapshots(SnapshotIOManager):
         try:
             for file in FORMER:
                 self.lake.storage.delete(f"{name}/{file}")
-        except OSError as error:  # the page does not lead there
-            context.log.warning(f"{name}: the files of an earlier version stay: {error}")
+        except OSError as error:  # harmless: the page does not link to them
+            context.log.warning(f"{name}: an earlier version's files were not deleted: {error}")
 
     def load_input(self, context: dg.InputContext) -> None:
-        raise NotImplementedError("the report is for people")
+        raise NotImplementedError("no asset reads the report")
 
 
 @dg.io_manager(required_resource_keys={"lake"})

@@ -1,4 +1,4 @@
-"""The report's map: land, and a point for the breweries of each hundredth of a degree."""
+"""The report's map: land, and one point per grid cell of 0.01 degrees."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ ACCENT, OTHER = "#c2740a", "#8a8a8a"  # readable on white and on black
 OF_COUNTRY = "country == '' || datum.country == country"
 OF_TYPE = "brewery_type == '' || datum.type == brewery_type"
 CHOSEN = f"({OF_COUNTRY}) && ({OF_TYPE})"
-ALL = ""  # what `country` and `brewery_type` are until something is chosen
+ALL = ""  # the value of `country` and `brewery_type` when nothing is chosen
 BREWERIES = {"field": "breweries", "type": "quantitative", "format": ",d"}
 AXES = ("longitude", "latitude")
-WORLD = ((-170.0, -55.0), (180.0, 70.0))  # for a map without a point
+WORLD = ((-170.0, -55.0), (180.0, 70.0))  # for a map without points
 MARGIN = 0.5  # degrees around a country's breweries
 
 
 def map_of(points: Sequence[Point]) -> Chart:
-    """The map, which follows the parameters `country`, `brewery_type`, `frame` and `close`."""
+    """The map, controlled by the parameters `country`, `brewery_type`, `frame` and `close`."""
     return {
         "description": "A map of the world with a point for the breweries of each place.",
         "height": "container",
@@ -48,7 +48,7 @@ def map_of(points: Sequence[Point]) -> Chart:
             {
                 "data": {"values": _grouped(points)},
                 "transform": [{"filter": CHOSEN}, {"flatten": [*AXES, "breweries"]}],
-                # Thousands of points say nothing to who cannot see them; the table does.
+                # Hidden from screen readers, which have the table instead of thousands of points.
                 "mark": {
                     "type": "circle",
                     "color": ACCENT,
@@ -98,7 +98,7 @@ def _grouped(points: Sequence[Point]) -> list[Chart]:
 
 
 def frames(points: Sequence[Point]) -> list[Chart]:
-    """The parameters `frame`, what part of the world the map shows, and `close`, how close."""
+    """The parameters `frame`, the part of the world that is shown, and `close`, the zoom."""
     by_country: dict[str, list[Point]] = {}
     for point in points:
         by_country.setdefault(point["country"], []).append(point)
@@ -117,7 +117,7 @@ def frames(points: Sequence[Point]) -> list[Chart]:
 
 
 def _edges(points: Sequence[Point]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The south-western and north-eastern corners, but for coordinates that are far off."""
+    """The southwestern and northeastern corners, without outliers."""
     spans = []
     for axis in AXES:
         values = [point[axis] for point in points for _ in range(point["breweries"])]
@@ -129,7 +129,7 @@ def _edges(points: Sequence[Point]) -> tuple[tuple[float, float], tuple[float, f
 
 
 def _frame(low: tuple[float, float], high: tuple[float, float]) -> Chart:
-    """In the terms of Mercator's projection, whose unit is the radian at the equator."""
+    """Center and size in the Mercator projection, whose unit is the radian at the equator."""
     (west, south), (east, north) = low, high
     bottom, top = (asinh(tan(radians(max(-80, min(80, lat))))) for lat in (south, north))
     middle = degrees(atan(sinh((bottom + top) / 2)))

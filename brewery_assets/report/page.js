@@ -1,5 +1,5 @@
 "use strict";
-// `charts`, the page's Vega by element, is defined before this script.
+// `charts`, the Vega charts by element id, is defined before this script.
 const views = {};
 const choices = { country: document.getElementById("country"), type: document.getElementById("type") };
 const chosen = document.getElementById("chosen");
@@ -31,7 +31,7 @@ function number(many, one, more) {
   return `${many.toLocaleString("en")} ${many === 1 ? one : more}`;
 }
 
-// A table with a search box; its rows say to which country and type they belong.
+// A table with a search box. Each row has its country and type as data attributes.
 function listing(table) {
   const search = document.getElementById(table.dataset.search);
   const rows = [...table.tBodies[0].rows].map(row => ({
@@ -65,7 +65,7 @@ function show() {
   for (const listed of listings) listed.show();
 }
 
-// The choice is in the address, so that it can be sent: #country=belgium&type=micro
+// The choice is in the URL, so that it can be shared: #country=belgium&type=micro
 function read() {
   const sent = new URLSearchParams(location.hash.slice(1));
   for (const [name, select] of Object.entries(choices)) {

@@ -1,4 +1,4 @@
-"""The report's page, which needs nothing but itself, and the files beside it."""
+"""The report's page, which is self-contained, and the other files of the report."""
 
 import base64
 from collections import Counter
@@ -28,8 +28,8 @@ def report_of(facts: Facts, suspects: Sequence[Mapping[str, Any]]) -> Report:
     """The files that show the facts and the suspicions.
 
     Args:
-        facts: of the page.
-        suspects: as `suspects_of` gives them.
+        facts: what the page shows.
+        suspects: the rows of `suspects_of`.
     """
     tables = {
         CSV: table(GOLD.columns, facts.counts),
@@ -44,9 +44,9 @@ def page(facts: Facts, suspects: Sequence[Mapping[str, Any]], tables: Mapping[st
 
     Args:
         facts: what it shows.
-        suspects: what it shows of the suspicions.
-        tables: CSV files by their names. They are inside the page, so that it never leads to the
-            files of another snapshot.
+        suspects: the suspicions.
+        tables: CSV files by name. They are embedded in the page, so that it never links to files
+            of another snapshot.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("brewery_assets", "report"),
@@ -83,7 +83,7 @@ def page(facts: Facts, suspects: Sequence[Mapping[str, Any]], tables: Mapping[st
 
 
 def _moment(time: datetime) -> Markup:
-    """A time in UTC, which the page's script turns into the reader's own zone."""
+    """A time in UTC, which the page's script converts to the reader's time zone."""
     utc = f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     machine = f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, utc, utc)

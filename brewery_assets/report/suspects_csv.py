@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from brewery_assets.layers.suspects.table import KEY
 
 SUSPECTS_CSV = "suspect_breweries.csv"
-# The columns of the data set that tell a person which brewery it is; then the suspicion.
+# The columns of the data set that identify the brewery; the suspicion follows them.
 RECORD = ("name", "brewery_type", "address_1", "city", "state_province", "postal_code")
 SUSPECTS_COLUMNS = ("id", *RECORD, "country", "column", "found", "suggested", "rule", "why")
 
@@ -18,7 +18,7 @@ def suspects_of(suspects: DataFrame, silver: DataFrame) -> list[dict[str, Any]]:
 
     Args:
         suspects: rows of suspect_breweries.
-        silver: rows of silver_breweries; of a brewery that is no longer there, cells are null.
+        silver: rows of silver_breweries; if a brewery is no longer there, its cells are null.
     """
     records = silver.select("id", *RECORD, F.col("country_name"))
     rows = suspects.drop("name").join(records, "id", "left").orderBy(*KEY).collect()

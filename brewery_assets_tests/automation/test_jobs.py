@@ -204,7 +204,7 @@ def test_an_invalid_setting_is_named(verb: str, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("verb", ["start", "stop", "status", "run", "report", "log"])
 def test_in_another_folder_a_command_says_where_to_run_it(verb: str) -> None:
-    said = "DAGSTER_HOME is not set: type this in the project's folder\n"
+    said = "DAGSTER_HOME is not set: run this command in the project's folder\n"
     assert brewery(verb) == (2, said)
 
 

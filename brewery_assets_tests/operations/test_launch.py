@@ -151,10 +151,10 @@ def test_a_queued_run_says_why_it_waits_and_continues_without_the_terminal(
 ) -> None:
     checkout = checkout_of(pipeline, tmp_path / "checkout")
     process = checkout.start(*checkout.brewery("run"))
-    checkout.until(process, "still queued: another run goes on, or the daemon is down")
+    checkout.until(process, "still queued: another run is active, or the daemon is down")
     os.kill(process.pid, signal.SIGTERM)
     said, _ = process.communicate(timeout=180)
-    assert f"goes on, if it was started: {UI}/runs/" in said
+    assert f"continues, if it was started: {UI}/runs/" in said
     assert process.returncode == 130
 
 

@@ -1,6 +1,6 @@
-"""What the image of Apache Spark holds beside PySpark's own jars: S3A's, and its settings.
+"""Adds the jars of S3A and the settings to the image of Apache Spark.
 
-The jars come as Spark itself fetches its packages, once, when the image is built.
+Spark's package resolver fetches the jars once, when the image is built.
 """
 
 import os
@@ -11,8 +11,8 @@ import s3a
 from pyspark.sql import SparkSession
 
 SPARK = Path("/opt/spark")
-FETCHED = Path("/tmp/ivy")  # noqa: S108  # of the image's builder, which nobody shares
-# Hadoop fills in what stands in the container's environment.
+FETCHED = Path("/tmp/ivy")  # noqa: S108  # in the image's build stage, which is not shared
+# Hadoop replaces these with variables of the container's environment.
 PLACE = {"AWS_REGION": "${env.AWS_REGION}", "AWS_ENDPOINT_URL": "${env.AWS_ENDPOINT_URL}"}
 
 

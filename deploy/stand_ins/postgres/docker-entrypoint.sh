@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the cluster on the first start, as the official image does, and becomes the server.
+# Creates the cluster on the first start, like the official image, then starts the server.
 set -euo pipefail
 user=${POSTGRES_USER:-postgres}
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
