@@ -43,7 +43,9 @@ def main() -> int:
         lake = Lake.of(settings)
         print(summary_of(lake))
         print(f"\nThe page, with a map: {location(lake, f'{REPORT}/{PAGE}')}")
-        print(next_steps("make run_pipeline    run the pipeline on the live API, into the same lake"))
+        print(
+            next_steps("make run_pipeline    run the pipeline on the live API, into the same lake")
+        )
     return code
 
 
