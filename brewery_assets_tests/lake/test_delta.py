@@ -330,7 +330,7 @@ def test_on_an_s3_that_overwrites_the_manifests_alone_publish(
         manager = ParquetSnapshots(lake, Spark(), None, [TABLE])
         for _ in range(2):
             assert manager.after_publication(dg.build_output_context(), manifest) == {}
-        with pytest.raises(LakeError, match="overwrites a file that is there"):
+        with pytest.raises(LakeError, match="overwrites existing files"):
             follow(lake, TABLE)
     finally:
         server.shutdown()

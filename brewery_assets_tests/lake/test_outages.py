@@ -149,7 +149,7 @@ def test_a_run_goes_on_when_a_server_that_was_killed_is_back(
     mortal_s3.start()
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
-    assert "S3 is away, the next try is in " in said
+    assert "S3 is unavailable, the next try is in " in said
     for name in LAYERS:
         (manifest,) = pipeline.lake.manifests(name)
         assert pipeline.lake.reading(name) == manifest  # whole, file by file

@@ -86,7 +86,7 @@ def test_a_byte_that_changed_is_found_with_its_file_and_the_exit_code_is_1(folde
     file.write_bytes(content)
     code, said = brewery("verify")
     assert code == 1
-    assert f"{silver.snapshot}  DAMAGED: {silver.files[0].path} has another content" in said
+    assert f"{silver.snapshot}  DAMAGED: {silver.files[0].path} has different content" in said
     assert said.count("whole\n") == len(LAYERS) - 1
     assert (
         f"{len(LAYERS)} published snapshots: 1 damaged, 0 in contradiction to another layer."
@@ -137,7 +137,7 @@ def test_without_checksums_sizes_and_rows_are_compared(folder: Path) -> None:
     file.write_bytes(b"x" * silver.files[0].bytes)
     text, well = report(Lake(uri=str(folder)))
     assert not well
-    assert f"DAMAGED: {silver.files[0].path} is no Parquet file: " in text
+    assert f"DAMAGED: {silver.files[0].path} is not a Parquet file: " in text
 
 
 def test_rows_that_are_not_those_of_the_manifest_are_found(folder: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_copy_in_a_bucket_is_verified_by_what_a_copy_keeps(
     bucket.write(path, bucket.read(path).replace(b"Missouri", b"missouri"))
     text, well = report(lake)
     assert not well
-    assert "DAMAGED: breweries.json has another content than the source served" in text
+    assert "DAMAGED: breweries.json differs from what the source served" in text
 
 
 def test_a_file_of_a_bucket_that_changed_is_found_by_its_etag(
@@ -233,7 +233,7 @@ def test_a_file_of_a_bucket_that_changed_is_found_by_its_etag(
     lake.storage.write(path, changed)
     text, well = report(lake)
     assert not well
-    assert f"DAMAGED: {file.path} has another content" in text
+    assert f"DAMAGED: {file.path} has different content" in text
     # The ETags of a copy elsewhere may be others, and tell nothing.
     said = json.loads(lake.storage.read(f"{gold.folder}/_manifest.json"))
     said["lake"] = "s3://elsewhere"
