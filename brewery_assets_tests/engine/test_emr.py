@@ -284,7 +284,7 @@ def test_a_run_that_is_called_off_while_it_waits_terminates_the_session_at_once(
     said = refused(lambda: spark.spark_session)
     calling_off.join()
     assert time.monotonic() - began < 2 * SOON
-    assert said == "called off while the session was SUBMITTED"
+    assert said == "canceled while the session was SUBMITTED"
 
 
 def test_an_endpoint_that_never_answers_is_given_up_and_the_session_terminated(
@@ -402,7 +402,9 @@ def test_an_application_that_can_have_no_session_is_refused(cloud: Cloud) -> Non
     engine = engine_of(cloud.aws)
     cloud.has_application("STARTED", interactiveConfiguration={"sessionEnabled": False})
     said = refused(engine.require, SettingsError)
-    assert said.startswith("the application takes no sessions; update it with sessionEnabled=true")
+    assert said.startswith(
+        "the application accepts no sessions; update it with sessionEnabled=true"
+    )
     cloud.has_application("TERMINATED")
     assert "is terminated; create another" in refused(engine.require, SettingsError)
 

@@ -151,7 +151,7 @@ def test_an_address_where_nobody_answers_is_refused_before_any_work(pipeline: Pi
     port = free_port()
     pipeline.spark_remote = f"sc://127.0.0.1:{port}"
     message = failure_of(pipeline.run(fails=True))
-    assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: nobody answers there" in message
+    assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: no server answers there" in message
     assert not pipeline.api.requests
 
 
@@ -325,7 +325,7 @@ def test_another_server_on_the_port_of_spark_connect_is_not_taken_for_the_runs_o
         with contextlib.suppress(OSError):  # somebody else has it: as well
             taken.enter_context(socket.create_server(("127.0.0.1", 15002)))
         message = failure_of(pipeline.run(fails=True))
-    assert "SPARK_REMOTE=local[2]: Spark Connect needs port 15002, which is taken" in message
+    assert "SPARK_REMOTE=local[2]: Spark Connect needs port 15002, which is in use" in message
     assert "say SPARK_REMOTE=sc://127.0.0.1:15002, else wait" in message
     assert not pipeline.api.requests
 

@@ -244,7 +244,7 @@ def test_rows_that_change_while_they_are_read_are_read_anew_once_they_hold_still
     # What was read before the change is not among them.
     pages = pages_of_pass(reading.facts["passes"], len(of_1050.rows))
     assert (reading.facts["pages"], reading.facts["duplicates_dropped"]) == (pages, 0)
-    warning = f"{of_1050.url}: its totals changed while it was read; reading it anew"
+    warning = f"{of_1050.url}: its totals changed while it was read; reading it again"
     assert said(caplog, logging.WARNING) == [warning] * (reading.facts["passes"] - 1) != []
 
 
@@ -281,7 +281,7 @@ def test_missing_rows_that_are_allowed_pass_unverified_with_a_warning(
     assert reading.facts["passes"] == 2  # the second found nothing more
     doubt = f"1,050 distinct ids where /meta says {1050 + off_by:,}; MISSING_ROWS_ALLOWED={allowed}"
     assert reading.facts["doubt"] == doubt
-    warning = f"{of_1050.url}: {doubt}; the snapshot says verified: false"
+    warning = f"{of_1050.url}: {doubt}; the snapshot is marked verified: false"
     assert said(caplog, logging.WARNING)[-1] == warning
 
 
@@ -302,8 +302,8 @@ def test_more_rows_than_the_totals_say_are_accepted_the_second_time_with_a_warni
     doubt = "1,050 distinct ids where /meta says 1,049"
     assert facts == {"verified": False, "doubt": doubt, "missing": -1, "passes": 2, "pages": 6}
     assert said(caplog, logging.WARNING) == [
-        f"{of_1050.url}: {doubt}; reading it anew",
-        f"{of_1050.url}: {doubt}; the snapshot says verified: false",
+        f"{of_1050.url}: {doubt}; reading it again",
+        f"{of_1050.url}: {doubt}; the snapshot is marked verified: false",
     ]
 
 
@@ -361,7 +361,7 @@ def test_a_total_far_beyond_the_rows_fails_after_30_pages_without_a_new_id() -> 
         # Pages may have been on their way, and as many again have come when they are looked at.
         assert len(api.asked) <= 1 + 2 + 30 + 2 * PAGES_AHEAD
     assert message == (
-        f"{api.url}/breweries served 30 pages in a row without a new id, the most that are read: "
+        f"{api.url}/breweries served 30 pages in a row without a new id, which is the limit: "
         "400 distinct ids on 32 of the 5,000,000 pages for the 1,000,000,000 breweries of /meta. "
         f"{UNPUBLISHED}"
     )
@@ -392,8 +392,8 @@ def test_a_source_without_an_end_fails_500_pages_beyond_its_total(
     pages = 50 + (total or 0)
     assert str(raised.value) == (
         f"{api.url}/breweries has no end: {pages} distinct ids where /meta says "
-        f"{'nothing' if total is None else total}, and 50 pages beyond that, the most that are "
-        "read. Nothing is published. Check that BREWERY_API_URL is a brewery API."
+        f"{'nothing' if total is None else total}, and 50 pages beyond that, which is the "
+        "limit. Nothing is published. Check that BREWERY_API_URL is a brewery API."
     )
 
 
@@ -433,13 +433,13 @@ def test_totals_in_other_shapes_count_as_well(meta: object) -> None:
         ("3", "no object with a total"),
         ("{}", "no object with a total"),
         ('{"totals": 3}', "no object with a total"),
-        ('{"total": null}', "a total that is no number"),
-        ('{"total": [3]}', "a total that is no number"),
+        ('{"total": null}', "a total that is not a number"),
+        ('{"total": [3]}', "a total that is not a number"),
         ('{"total": "many"}', "invalid literal for int() with base 10: 'many'"),
         ('{"total": ""}', "invalid literal for int() with base 10: ''"),
-        ('{"total": 1e999}', "a total that is no number"),
+        ('{"total": 1e999}', "a total that is not a number"),
         ('{"total": NaN}', "cannot convert float NaN to integer"),
-        ('{"total": 3, "by_type": {"micro": null}}', "a total that is no number"),
+        ('{"total": 3, "by_type": {"micro": null}}', "a total that is not a number"),
         ('{"total": 3, "by_type": {"micro": "some"}}', "invalid literal for int() with base 10"),
     ],
 )
@@ -480,9 +480,9 @@ def test_without_totals_it_reads_to_the_first_empty_page_and_says_unverified(
     assert (facts["verified"], facts["meta_before"], facts["meta_after"]) == (False, None, None)
     assert (facts["missing"], facts["pages"], facts["requests"]) == (0, 11, 11 + 1 + 1)
     assert said(caplog, logging.INFO) == ["page 10: 1,000 breweries"]
-    doubt = "it has no /meta, so nobody knows how many rows there should be"
+    doubt = "it has no /meta, so the expected number of rows is unknown"
     assert facts["doubt"] == doubt
-    warning = f"{of_1050.url}: {doubt}; the snapshot says verified: false"
+    warning = f"{of_1050.url}: {doubt}; the snapshot is marked verified: false"
     assert said(caplog, logging.WARNING) == [warning]
 
 
