@@ -349,7 +349,7 @@ def test_alert_test_without_an_address_or_with_a_bad_one_says_so(alert_test: Ale
     )
     code, said = alert_test("json://host nothing://secret-token/x")
     assert code == 2
-    assert said.startswith("ALERT_URLS=…: number 2, nothing://…, is no address that Apprise can")
+    assert said.startswith("ALERT_URLS=…: number 2, nothing://…, is not an address that Apprise")
     assert "secret-token" not in said
 
 

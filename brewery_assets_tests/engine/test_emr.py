@@ -389,7 +389,7 @@ def test_without_credentials_or_an_answer_it_is_said_what_to_do(
     expected = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
     if known:
         found |= {"AWS_ACCESS_KEY_ID": "AKIANOBODY", "AWS_SECRET_ACCESS_KEY": SECRET}
-        expected = "nobody answers; correct AWS_ENDPOINT_URL or try later: Could not connect to "
+        expected = "no server answers; correct AWS_ENDPOINT_URL or try later: Could not connect to "
     for name, value in found.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(PATIENCE, "retries", {"mode": "standard", "total_max_attempts": 2})

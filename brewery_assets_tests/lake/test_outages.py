@@ -54,7 +54,7 @@ def test_an_address_that_has_never_answered_is_not_waited_for(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     bucket = Bucket("s3://lake/x", Aws())
     started = time.monotonic()
-    with pytest.raises(S3Error, match="nobody answers; correct AWS_ENDPOINT_URL or try later"):
+    with pytest.raises(S3Error, match="no server answers; correct AWS_ENDPOINT_URL or try later"):
         bucket.read("gold/a")
     assert time.monotonic() - started < OUTAGE / 2
 

@@ -256,4 +256,4 @@ def test_a_bad_setting_and_a_store_that_is_not_there_are_told(
         monkeypatch.setenv(name, "x")
     code, said = brewery("verify")
     assert code == 2
-    assert "nobody answers; correct AWS_ENDPOINT_URL or try later: " in said
+    assert "no server answers; correct AWS_ENDPOINT_URL or try later: " in said
