@@ -163,7 +163,7 @@ def gold_brewery_counts(context: dg.AssetExecutionContext, silver_breweries: Dat
     required_resource_keys=RESOURCES,
 )
 def gold_brewery_changes(context: dg.AssetExecutionContext, silver_breweries: DataFrame) -> Results:
-    """One row per brewery id that was added, removed or changed since the last such snapshot."""
+    """One row per brewery id that was added, removed or changed since the last snapshot."""
     step = Step(context)
     now = step.lake.reading(SILVER.name)
     older = step.lake.compared_last(SILVER.name, CHANGES.name)

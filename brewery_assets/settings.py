@@ -45,7 +45,9 @@ def _link(value: str) -> str:
 
 def _endpoint(value: str) -> str:
     if holds_secret(value):
-        raise ValueError("it may not contain keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        raise ValueError(
+            "it must not contain keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
     return value
 
 
@@ -174,7 +176,8 @@ class Settings(BaseSettings):
         if bool(application) != bool(role):
             lacking = "EMR_EXECUTION_ROLE_ARN" if application else "EMR_SERVERLESS_APPLICATION_ID"
             raise ValueError(
-                f"{lacking} is not set: EMR Serverless needs its two settings together"
+                f"{lacking} is not set: EMR Serverless needs EMR_SERVERLESS_APPLICATION_ID and "
+                "EMR_EXECUTION_ROLE_ARN"
             )
         if application and self.spark_remote:
             raise ValueError(

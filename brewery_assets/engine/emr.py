@@ -27,7 +27,7 @@ from brewery_assets.settings import SettingsError
 
 STARTING = timedelta(minutes=15)  # an application that is not running takes minutes to start
 POLL = 2.0  # seconds between two requests for the state
-IDLE_MINUTES = 30  # after them a session whose run was killed ends; bronze takes less
+IDLE_MINUTES = 30  # after which the session of a killed run ends; bronze takes less time
 RENEWED = timedelta(minutes=5)  # before the token expires
 READY = ("STARTED", "IDLE", "BUSY")
 OVER = ("FAILED", "TERMINATING", "TERMINATED")

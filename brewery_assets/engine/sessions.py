@@ -49,7 +49,7 @@ def first_answer(channel: "DefaultChannelBuilder") -> SparkSession:
     try:
         within(ANSWERING, lambda: session.version)
     except BaseException as error:
-        session.release_session_on_close = False  # the server is gone
+        session.release_session_on_close = False  # the server does not answer
         session.stop()
         if isinstance(error, TookTooLong):
             raise NoAnswerError(f"no answer within {ANSWERING:.0f} seconds") from None

@@ -103,7 +103,7 @@ class SnapshotIOManager(dg.IOManager):
 
 
 class FrameSnapshots(SnapshotIOManager):
-    """The IO managers of tables. They read this run's, the newest, or a named snapshot."""
+    """The base class for tables; reads this run's snapshot, the newest one, or a named one."""
 
     def __init__(self, lake: Lake, spark: Spark, read_snapshot: str | None) -> None:
         super().__init__(lake)

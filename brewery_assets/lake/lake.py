@@ -106,7 +106,7 @@ class Lake(dg.ConfigurableResource[None]):
     def snapshots(self, layer: str) -> list[str]:
         """The names of all snapshots of a layer, drafts too, newest first.
 
-        A run lists a layer once. It does not see what other runs publish meanwhile.
+        A run lists a layer once. It does not see what other runs publish later.
 
         Raises:
             LakeError: a file is where the layer's folder should be.
@@ -271,10 +271,10 @@ class Lake(dg.ConfigurableResource[None]):
         return found
 
     def compared_last(self, layer: str, reader: str) -> Manifest | None:
-        """The older snapshot of a layer with which `reader`, another layer, compares this run's.
+        """The older snapshot of a layer that `reader`, another layer, compares with this run's.
 
-        It is the one that the newest suitable snapshot of `reader` was made from, so that no
-        change is missed. Otherwise it is the previous one; None if there is nothing older.
+        It is the newest older one that `reader` was made from, so that no change is missed. If
+        there is none, it is the previous snapshot; None if nothing is older.
         """
         now = self.reading(layer)
         for manifest in self.undamaged(reader):
@@ -430,7 +430,7 @@ class Lake(dg.ConfigurableResource[None]):
         if len(self.snapshots(layer)) <= self.snapshots_kept:
             return
         now = datetime.now(timezone.utc)
-        fresh = Lake(uri=self.uri, aws=self.aws)  # sees what other runs have published meanwhile
+        fresh = Lake(uri=self.uri, aws=self.aws)  # sees what other runs have published since
         fresh._storage, fresh._known, fresh._warned = self._storage, self._known, self._warned
         self._delete(layer, partial(no_longer_kept, fresh, layer, self.snapshots_kept, now))
 

@@ -83,7 +83,7 @@ class Table:
         return rows.where(F.concat_ws("/", *self._parts()).isin(*folders))
 
     def schema_of(self, columns: Mapping[str, str]) -> StructType:
-        """The part of the schema that a snapshot with the given columns has, too.
+        """The part of the schema that a snapshot with the given columns shares.
 
         An older version may lack a column, which would be read as nulls, or have another type for
         it, which cannot be read.

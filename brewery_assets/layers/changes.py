@@ -37,7 +37,7 @@ SHOWN = 20
 
 
 def no_changes(session: SparkSession) -> DataFrame:
-    """The table without rows."""
+    """An empty table of changes."""
     return empty(session, SCHEMA)
 
 

@@ -97,7 +97,7 @@ def aliases() -> dict[tuple[str, str], str]:
 
 @cache
 def misspellings() -> dict[tuple[str, str], str]:
-    """The aliases that are wrong, not names in another language, each with the reason."""
+    """The reason why an alias is wrong, for each that is not a name in another language."""
     return {_key(row): row["why"] for row in _alias_rows() if row["misspelled"] == "yes"}
 
 

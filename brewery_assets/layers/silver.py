@@ -154,8 +154,8 @@ def is_no_pair() -> Column:
 def spellings(parsed: DataFrame) -> DataFrame:
     """One row per (country, state_province) as spelled.
 
-    It has the number of `records`, the number of those for which `is_no_pair` holds, `no_pair`, and
-    the first ids of the latter, `no_pair_ids`.
+    The other columns are `records` (how many have this spelling), `no_pair` (how many of them are
+    `is_no_pair`) and `no_pair_ids` (the first ids of those).
     """
     return parsed.groupBy("country", "state_province").agg(
         F.count(F.lit(1)).alias("records"),

@@ -16,7 +16,7 @@ class OpenBreweryDB(dg.ConfigurableResource[None]):
 
     url: str = Field(description="The address up to the version, such as https://…/v1.")
     missing_rows_allowed: int = Field(
-        default=0, description="Rows of the total of /meta that the pages may lack."
+        default=0, description="Rows of the total in /meta that may be missing in the pages."
     )
     pages_at_once: int = Field(default=4, description="Requests that run at the same time.")
     attempts: int = Field(default=6, description="Tries for one request, at most.")

@@ -421,7 +421,7 @@ def test_every_form_of_an_endpoint_is_reached(scheme: str, port: str, reached: i
     [
         ("EMR_EXECUTION_ROLE_ARN", "", "EMR_EXECUTION_ROLE_ARN is not set: "),
         ("EMR_SERVERLESS_APPLICATION_ID", "", "EMR_SERVERLESS_APPLICATION_ID is not set: "),
-        ("SPARK_REMOTE", "local", "SPARK_REMOTE and EMR_SERVERLESS_APPLICATION_ID name two "),
+        ("SPARK_REMOTE", "local", "SPARK_REMOTE and EMR_SERVERLESS_APPLICATION_ID are both "),
         ("LAKE_URI", "lake", "LAKE_URI=lake: EMR Serverless needs a lake on s3://"),
     ],
 )

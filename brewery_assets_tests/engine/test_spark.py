@@ -326,7 +326,7 @@ def test_another_server_on_the_port_of_spark_connect_is_not_taken_for_the_runs_o
             taken.enter_context(socket.create_server(("127.0.0.1", 15002)))
         message = failure_of(pipeline.run(fails=True))
     assert "SPARK_REMOTE=local[2]: Spark Connect needs port 15002, which is in use" in message
-    assert "say SPARK_REMOTE=sc://127.0.0.1:15002, else wait" in message
+    assert "set SPARK_REMOTE=sc://127.0.0.1:15002, else wait" in message
     assert not pipeline.api.requests
 
 
