@@ -39,7 +39,7 @@ class Candidate:
         value: a frame that the engine holds, a `Reading` of the source, or a report.
         rows: the number of rows.
         made_from: the snapshot of each layer that the value was made from.
-        compared_with: the older snapshot of each layer that the value compares with it.
+        compared_with: the older snapshot, by layer, if the value compares two snapshots.
         checks: name, outcome and numbers of each check.
         shown: metadata for the UI.
     """

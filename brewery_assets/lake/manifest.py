@@ -26,7 +26,7 @@ class Manifest(BaseModel, frozen=True):
         codec: how the files are compressed.
         columns: types by column name; for bronze, the fields and their JSON types.
         made_from: the snapshot of each layer that it was made from.
-        compared_with: the older snapshot of each layer that it compares with the one in made_from.
+        compared_with: the older snapshot, by layer, if it compares two snapshots of a layer.
         checks: name, outcome and numbers of each check when it was published.
         rows_by_folder: for a partitioned table, the number of rows in each folder.
         source: for bronze, what the source said and how it was read.

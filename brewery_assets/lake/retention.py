@@ -6,7 +6,7 @@ from typing import Protocol
 from brewery_assets.lake.manifest import Manifest, time_of
 
 DRAFTS_KEPT = timedelta(days=1)
-# Longer than a reader that has just chosen a snapshot, or the run that wrote it, needs it.
+# A reader that has just chosen a snapshot, or the run that wrote it, needs it for less time.
 SUPERSEDED_KEPT = timedelta(hours=1)
 
 
