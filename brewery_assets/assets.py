@@ -1,4 +1,4 @@
-"""The assets: each calls its layer's functions, and checks and publishes what they give."""
+"""The assets: each calls its layer's functions, then checks and publishes their results."""
 
 import time
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ def silver_and_rejected_breweries(
     required_resource_keys=RESOURCES | {"json_lines_snapshots"},
 )
 def suspect_breweries(context: dg.AssetExecutionContext, silver_breweries: DataFrame) -> Results:
-    """One row per suspicion about one brewery: the value, what would be right, and why."""
+    """One row per suspicion about one brewery: the value, a suggested value, and the reason."""
     step = Step(context)
     silver = step.lake.reading(SILVER.name)
     bronze = step.lake.verified(step.lake.manifest(BRONZE, silver.made_from[BRONZE]))
@@ -163,11 +163,11 @@ def gold_brewery_counts(context: dg.AssetExecutionContext, silver_breweries: Dat
     required_resource_keys=RESOURCES,
 )
 def gold_brewery_changes(context: dg.AssetExecutionContext, silver_breweries: DataFrame) -> Results:
-    """One row per brewery id that was added, removed or changed since the last such table."""
+    """One row per brewery id that was added, removed or changed since the last snapshot."""
     step = Step(context)
     now = step.lake.reading(SILVER.name)
     older = step.lake.compared_last(SILVER.name, CHANGES.name)
-    # Where the files are the same, so are the rows.
+    # Folders with equal files have equal rows.
     folders = changed_folders(now.files, older.files) if older else []
 
     def differences() -> DataFrame:

@@ -1,4 +1,4 @@
-"""AWS as a run meets it: clients, what an engine needs to reach S3 as the same person, errors."""
+"""AWS for a run: clients, the settings with which an engine reaches S3, and error messages."""
 
 import os
 import re
@@ -12,19 +12,19 @@ from pydantic import Field
 
 from brewery_assets.redaction import redacted_text
 
-# botocore's own limits, 60 s for each of six tries, are six minutes of silence.
+# botocore's default limits, 60 s for each of six tries, allow six minutes without a message.
 PATIENCE: dict[str, Any] = {
     "connect_timeout": 5,
     "read_timeout": 10,
     "retries": {"mode": "standard", "total_max_attempts": 6},
 }
-ANY_REGION = "us-east-1"  # S3-compatible stores take it when no region is set
+ANY_REGION = "us-east-1"  # S3-compatible stores accept it if no region is set
 
 
 class Aws(dg.Config):
-    """Where AWS is.
+    """How to reach AWS.
 
-    Who we are there comes from the AWS credential chain (AWS_ACCESS_KEY_ID and its like,
+    Credentials come from the AWS credential chain (AWS_ACCESS_KEY_ID and related variables,
     AWS_PROFILE, the role of the container or of the instance), and so do other endpoints.
     """
 
@@ -38,10 +38,10 @@ class Aws(dg.Config):
         return boto3.Session().client(service, region_name=self.region, config=Config(**PATIENCE))
 
     def engine_settings(self) -> dict[str, str]:
-        """The environment in which Sail and S3A reach S3 as boto3 does, credentials included.
+        """The environment variables with which Sail and S3A reach S3 as boto3 does.
 
-        Sail (object_store) and Hadoop's S3A read these names, and neither knows all of boto3's
-        chain. What has no value, such as the token of a permanent key, is blank.
+        Sail (object_store) and Hadoop's S3A read these names, but neither supports all of boto3's
+        credential chain. A missing value, such as the token of a permanent key, is blank.
         """
         import boto3
 
@@ -77,13 +77,13 @@ def endpoint_of(client: Any) -> str | None:
     """The address of an S3-compatible store; None for AWS itself."""
     endpoint: str = client.meta.endpoint_url
     host = urlsplit(endpoint).hostname or ""
-    # The endpoint of a VPC, which has to be told, begins with another word.
+    # A VPC endpoint, which must be passed on to engines, begins with another word.
     return None if re.fullmatch(r"s3[.-](.+\.)?amazonaws\.(com|com\.cn|eu)", host) else endpoint
 
 
 @contextmanager
 def environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """These variables, until the context is left; a blank one is unset."""
+    """Sets these variables until the context ends; a blank one is unset."""
     before = {name: os.environ.get(name) for name in settings}
     _set({name: value or None for name, value in settings.items()})
     try:
@@ -101,7 +101,7 @@ def _set(settings: Mapping[str, str | None]) -> None:
 
 
 def why(error: Exception) -> str:
-    """What AWS refused or could not do, in one sentence and without any credential."""
+    """The cause of an AWS error, in one sentence and without credentials."""
     code, message = said_by(error)
     if code in _DENIED:
         asked = getattr(error, "operation_name", "it")
@@ -115,17 +115,17 @@ def why(error: Exception) -> str:
 
 
 def said_by(error: Exception) -> tuple[str, str]:
-    """AWS's code and message; blank when AWS did not get to say anything."""
+    """AWS's error code and message; blank if AWS did not answer."""
     said = (getattr(error, "response", None) or {}).get("Error", {})
     return said.get("Code", ""), one_line(said.get("Message", ""))
 
 
 def one_line(text: str) -> str:
-    """A text of others, fit to stand in a sentence: without secrets in URLs."""
+    """A foreign text for use in a sentence: on one line, without secrets in URLs."""
     return redacted_text(" ".join(text.split()).rstrip("."))
 
 
-_CREDENTIALS = "the AWS credentials are refused; correct AWS_ACCESS_KEY_ID and its like"
+_CREDENTIALS = "the AWS credentials are refused; correct AWS_ACCESS_KEY_ID and related variables"
 _DENIED = ("AccessDenied", "AccessDeniedException", "403")
 _REFUSED = {
     "NoSuchBucket": "there is no such bucket; create it first, the pipeline never does",
@@ -137,7 +137,7 @@ _REFUSED = {
     "ExpiredToken": "the AWS session token has expired; get a new one",
     "ExpiredTokenException": "the AWS session token has expired; get a new one",
 }
-_NOBODY = "nobody answers; correct AWS_ENDPOINT_URL or try later: "
+_NOBODY = "no server answers; correct AWS_ENDPOINT_URL or try later: "
 _UNREACHED = {
     "NoCredentialsError": "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
     "AWS_PROFILE, or run where a role gives them; ",

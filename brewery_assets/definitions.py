@@ -67,7 +67,7 @@ def resources_of(settings: Settings) -> dict[str, Any]:
             s3=aws if settings.lake_on_s3 else None,
         ),
         "alerts": Alerts(
-            # The whole of an alert's address is a secret.
+            # The whole address of an alert is a secret.
             urls=dg.EnvVar("ALERT_URLS") if settings.alert_urls else "",
             webserver_url=settings.dagster_webserver_url,
         ),
@@ -79,26 +79,26 @@ def resources_of(settings: Settings) -> dict[str, Any]:
 
 
 def _stored(name: str, url: str) -> str:
-    """What Dagster stores and shows of a URL: if it holds a secret, only the variable's name."""
+    """A URL as Dagster stores and shows it: if it holds a secret, only the variable's name."""
     return dg.EnvVar(name) if holds_secret(url) else url
 
 
 def definitions_of(settings: Settings) -> dg.Definitions:
-    """Everything, under the given settings."""
+    """All definitions, under the given settings."""
     return dg.Definitions(
         assets=ASSETS,
         jobs=[run_pipeline_brewery, audit_silver, publish_report],
         schedules=[daily_pipeline(settings.pipeline_cron, settings.pipeline_timezone)],
         sensors=[gold_updated, alerts_sensor],
         resources=resources_of(settings),
-        # One process for all steps: an interpreter and an engine for each cost most of a run.
+        # One process for all steps: one interpreter and engine per step would take most of a run.
         executor=dg.in_process_executor,
     )
 
 
 defs = definitions_of(Settings.from_environment())
 
-# What the imports made lives as long as the process. Unfrozen, Python's collector looks through it
-# again and again, and once more at the end: a tenth of a run's time (benchmarks/README.md).
+# Imported objects live as long as the process. Without freeze(), Python's garbage collector scans
+# them again and again, and at the end: a tenth of a run's time (benchmarks/README.md).
 gc.freeze()
 atexit.register(gc.freeze)

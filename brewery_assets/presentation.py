@@ -1,4 +1,4 @@
-"""Text from the source in files and pages for people: it is shown as it reads, and never run."""
+"""Text from the source for files and pages: it is shown literally, and never executed."""
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ _FORMULA = ("=", "+", "-", "@")
 _MARKDOWN = re.compile(
     r"[\\`*\[<|~@]"
     r"|(?<![^\W_])_|_(?![^\W_])"  # not inside a word, where it means nothing
-    r"|&(?=#?\w)|:(?=//)|(?<=www)\."  # entities; addresses that become links by themselves
+    r"|&(?=#?\w)|:(?=//)|(?<=www)\."  # entities; addresses that become links automatically
 )
 
 
@@ -33,7 +33,7 @@ def csv_cell(value: Any) -> Any:
         return value
     shown = visible(value)
     begins = next((letter for letter in shown if not _is_skipped(letter)), "")
-    # The full-width forms, which some spreadsheets take for the same, normalize to them.
+    # Some spreadsheets also accept the full-width forms, which NFKC maps to the ASCII ones.
     is_formula = unicodedata.normalize("NFKC", begins) in _FORMULA
     return f"'{shown}" if is_formula or value.startswith(("\t", "\r")) else shown
 
@@ -43,5 +43,5 @@ def _is_skipped(letter: str) -> bool:
 
 
 def markdown_text(text: str) -> str:
-    """The text for the middle of a line of Markdown: no image, link, HTML, code or emphasis."""
+    """The text, escaped for use inside a Markdown line: no image, link, HTML, code, emphasis."""
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(visible(text).split()))

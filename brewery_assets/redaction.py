@@ -1,4 +1,4 @@
-"""Secrets in URLs: taken apart for the request, left out wherever a URL is stored or shown."""
+"""Secrets in URLs: split off for the request, removed wherever a URL is stored or shown."""
 
 import base64
 import logging
@@ -19,8 +19,8 @@ _SCHEME = re.compile(r"[\w+.-]*:/+")
 def redacted(url: str) -> str:
     """One URL without its user info, with … as the value of each parameter that looks like a key.
 
-    It may be malformed, since the values of refused settings are shown too: whatever precedes the
-    last @ counts as user info.
+    The URL may be malformed, since invalid settings are shown too: everything before the last @
+    counts as user info.
     """
     before, mark, after = url.rpartition("@")
     if mark and ":" in before:
@@ -53,13 +53,13 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 
 class Address(NamedTuple):
-    """An HTTP URL, its credentials apart from what may be shown.
+    """An HTTP URL, with its credentials separate from what may be shown.
 
     Attributes:
         url: scheme, host, port and path, without a slash at its end.
         auth: user name and password in UTF-8, for HTTP basic authentication.
         query: the parameters of every request.
-        secrets: what must not be shown of all that.
+        secrets: the values that must not be shown.
     """
 
     url: str
@@ -89,7 +89,7 @@ class Address(NamedTuple):
         return cls(shown, auth, query, frozenset(secrets))
 
     def hide(self, text: str) -> str:
-        """A text of others, such as an answer, in which nothing of the credentials is left."""
+        """A foreign text, such as an answer, without any part of the credentials."""
         return redacted_text(without(text, self.secrets))
 
 

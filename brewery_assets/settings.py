@@ -1,4 +1,4 @@
-"""What can be set from outside, read and checked in one place before any work begins."""
+"""The settings, read and checked in one place before any work begins."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ ROLE_EXAMPLE = "arn:aws:iam::123456789012:role/brewery-emr"
 
 
 class SettingsError(ValueError):
-    """A setting has a value that cannot be used: its name, the value, and what is allowed."""
+    """A setting has an invalid value; the message has the name, the value, and what is allowed."""
 
 
 def _http_url(value: str) -> str:
@@ -31,7 +31,7 @@ def _http_url(value: str) -> str:
     try:
         found = urlsplit(value)
         complete = bool(found.hostname) and found.port != 0
-    except ValueError:  # its port is no number, or its brackets do not match
+    except ValueError:  # its port is not a number, or its brackets do not match
         complete = False
     if not complete:
         raise ValueError(form)
@@ -39,13 +39,15 @@ def _http_url(value: str) -> str:
 
 
 def _link(value: str) -> str:
-    """A web address that is only shown, never asked: without secrets."""
+    """A web address without its secrets; it is only shown, never requested."""
     return redacted(_http_url(value))
 
 
 def _endpoint(value: str) -> str:
     if holds_secret(value):
-        raise ValueError("keys are not part of it: use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        raise ValueError(
+            "it must not contain keys; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
     return value
 
 
@@ -57,14 +59,14 @@ def _lake(value: str) -> str:
         return _plain(value, "%*?[]{}\\\n\r")
     prefix = _plain((bucket[2] or "").strip("/"), "%*?[]{}\\\n\r:#")
     if prefix and {"", ".", ".."} & set(prefix.split("/")):
-        raise ValueError("an empty part, . or .. in a prefix means something else to an engine")
+        raise ValueError("an empty part, . or .. in a prefix has a special meaning for engines")
     return f"{bucket[1]}/{prefix}".rstrip("/")
 
 
 def _plain(path: str, special: str) -> str:
     if bad := sorted(set(path) & set(special)):
         shown = " ".join(repr(char)[1:-1] for char in bad)
-        raise ValueError(f"{shown} in a path means something else to an engine: rename it")
+        raise ValueError(f"{shown} in a path has a special meaning for engines: rename it")
     return path
 
 
@@ -99,8 +101,8 @@ def _alert_urls(value: str) -> str:
         if apprise.Apprise.instantiate(url) is None:
             scheme = url.partition("://")[0] if "://" in url else "…"
             raise ValueError(
-                f"number {number}, {scheme}://…, is no address that Apprise can use; allowed are "
-                "such as mailto://… and slack://…, separated by spaces"
+                f"number {number}, {scheme}://…, is not an address that Apprise can use; allowed "
+                "are addresses such as mailto://… and slack://…, separated by spaces"
             )
     return value
 
@@ -108,7 +110,7 @@ def _alert_urls(value: str) -> str:
 def _pattern(form: str, example: str) -> AfterValidator:
     def read(value: str) -> str:
         if not re.fullmatch(form, value):
-            raise ValueError(f"allowed is the form of {example}")
+            raise ValueError(f"allowed is a value such as {example}")
         return value
 
     return AfterValidator(read)
@@ -128,7 +130,7 @@ def _whole_number(least: int, most: int | None = None) -> BeforeValidator:
 class Settings(BaseSettings):
     """The settings of the README's table; a name here is the variable's name in lower case.
 
-    Dagster itself loads a `.env` file into the environment, whichever way a run is started.
+    Dagster loads a `.env` file into the environment, however a run is started.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
@@ -173,19 +175,24 @@ class Settings(BaseSettings):
         application, role = self.emr_serverless_application_id, self.emr_execution_role_arn
         if bool(application) != bool(role):
             lacking = "EMR_EXECUTION_ROLE_ARN" if application else "EMR_SERVERLESS_APPLICATION_ID"
-            raise ValueError(f"{lacking} is not set: for EMR Serverless both it and the other are")
+            raise ValueError(
+                f"{lacking} is not set: EMR Serverless needs EMR_SERVERLESS_APPLICATION_ID and "
+                "EMR_EXECUTION_ROLE_ARN"
+            )
         if application and self.spark_remote:
-            raise ValueError("SPARK_REMOTE and EMR_SERVERLESS_APPLICATION_ID name two engines")
+            raise ValueError(
+                "SPARK_REMOTE and EMR_SERVERLESS_APPLICATION_ID are both set; unset one"
+            )
         if application and not self.lake_on_s3:
             raise ValueError(f"LAKE_URI={self.lake_uri}: EMR Serverless needs a lake on s3://")
         return self
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """The settings in force.
+        """The settings in the environment.
 
         Raises:
-            SettingsError: for the first setting whose value is refused.
+            SettingsError: for the first setting with an invalid value.
         """
         try:
             return cls()
@@ -199,7 +206,7 @@ class Settings(BaseSettings):
             raise SettingsError(f"{name}={shown}: {why}") from None
 
 
-if __name__ == "__main__":  # whether they are all well
+if __name__ == "__main__":  # checks all settings
     try:
         Settings.from_environment()
     except SettingsError as error:

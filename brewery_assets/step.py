@@ -24,7 +24,7 @@ RESOURCES = {"lake", "limits", "spark", "parquet_snapshots"}  # of a step that c
 
 
 def check_specs(layer: str) -> list[dg.AssetCheckSpec]:
-    """The layer's rules, for Dagster."""
+    """The layer's rules as check specs of Dagster."""
     return [
         dg.AssetCheckSpec(name, asset=layer, description=rule.description, blocking=rule.blocking)
         for name, rule in RULES[layer].items()
@@ -32,7 +32,7 @@ def check_specs(layer: str) -> list[dg.AssetCheckSpec]:
 
 
 class Step:
-    """What the assets share."""
+    """The code that the assets share."""
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self.context = context
@@ -52,7 +52,7 @@ class Step:
         return tables
 
     def computed(self, layer: str, work: Callable[[], Result]) -> Result:
-        """What the engine's work returns; it is done again if S3 was away meanwhile.
+        """Runs the engine's work and returns its result; repeats it if S3 was unavailable.
 
         Raises:
             LakeError: the engine failed, or the disk is full.
@@ -60,7 +60,7 @@ class Step:
         try:
             with self.lake.full_disk_explained():
                 return self.lake.through_outages(work)
-        except PySparkException as error:  # the engine's own words do not always say where
+        except PySparkException as error:  # the engine's message may lack the layer
             raise LakeError(f"{layer} could not be computed: {error}") from error
 
     def hold(
@@ -73,8 +73,8 @@ class Step:
         """The rows, computed once and held by the engine.
 
         Args:
-            table: that they belong to.
-            rows: gives them.
+            table: the table that they belong to.
+            rows: returns the rows.
             made_from: the snapshots that they are computed from.
             compared_with: the older snapshots that they are compared with.
         """
@@ -106,13 +106,13 @@ class Step:
         data_version: str | None = None,
         io_manager: str = "parquet_snapshots",
     ) -> Results:
-        """The results of the layer's checks, and then what its IO manager publishes.
+        """Yields the results of the layer's checks, and then the outputs for its IO manager.
 
         Args:
             candidate: the rows that are checked.
             check: gives the outcome of each of the layer's rules.
             with_it: another output of the same step, which is published first.
-            data_version: of the candidate; None for one that Dagster makes.
+            data_version: the candidate's data version; None lets Dagster make one.
             io_manager: stores the rows as a draft if a rule refuses them.
 
         Raises:
@@ -170,8 +170,8 @@ class Step:
             )
 
     def _keep_draft(self, manager: SnapshotIOManager, candidate: Candidate) -> None:
-        """For a person to look into; a draft stays for a day."""
+        """Keeps a refused candidate as a draft, for a day, so that people can inspect it."""
         try:
             manager.keep_draft(candidate)
-        except Exception as error:  # that it was refused matters more
+        except Exception as error:  # the refusal matters more
             self.context.log.warning(f"{candidate.layer}: the draft was not kept: {error}")

@@ -72,7 +72,7 @@ def test_a_failed_run_exits_with_an_error_that_names_the_cause_without_the_token
     checkout.environment["SPARK_REMOTE"] = f"sc://127.0.0.1:{port}/;token=nobody-may-see"
     code, said = checkout.run("dg", "launch", "--job", JOB)
     assert code != 0
-    assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: nobody answers there" in said
+    assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: no server answers there" in said
     assert "nobody-may-see" not in said
     kept = checkout.kept()
     assert b"bronze_breweries" in kept

@@ -7,8 +7,8 @@ from brewery_assets.settings import Settings, SettingsError
 ENGINES = "allowed is local[*], sc://host:15002, or nothing for the embedded engine"
 
 S3 = "allowed is a folder, such as lake, or s3://bucket/prefix"
-ELSE = "in a path means something else to an engine: rename it"
-EMPTY = "an empty part, . or .. in a prefix means something else to an engine"
+ELSE = "in a path has a special meaning for engines: rename it"
+EMPTY = "an empty part, . or .. in a prefix has a special meaning for engines"
 
 
 @pytest.mark.parametrize(
@@ -42,16 +42,16 @@ def test_every_form_of_engine_address_is_accepted(
         ("LAKE_URI", "s3://bucket/a#b", f"# {ELSE}"),
         ("LAKE_URI", "s3://bucket/a//b", EMPTY),
         ("LAKE_URI", "s3://bucket/../b", EMPTY),
-        ("AWS_REGION", "Frankfurt am Main", "allowed is the form of eu-central-1"),
-        ("EMR_SERVERLESS_APPLICATION_ID", "My app", "allowed is the form of 00f1abc2def3"),
+        ("AWS_REGION", "Frankfurt am Main", "allowed is a value such as eu-central-1"),
+        ("EMR_SERVERLESS_APPLICATION_ID", "My app", "allowed is a value such as 00f1abc2def3"),
         (
             "EMR_EXECUTION_ROLE_ARN",
             "brewery-emr",
-            "allowed is the form of arn:aws:iam::123456789012:role/brewery-emr",
+            "allowed is a value such as arn:aws:iam::123456789012:role/brewery-emr",
         ),
         ("LAKE_URI", "100%", f"% {ELSE}"),
-        ("LAKE_URI", "a*b[1]", "* [ ] in a path means something else to an engine: rename it"),
-        ("LAKE_URI", "a\\b", r"\\ in a path means something else to an engine: rename it"),
+        ("LAKE_URI", "a*b[1]", "* [ ] in a path has a special meaning for engines: rename it"),
+        ("LAKE_URI", "a\\b", r"\\ in a path has a special meaning for engines: rename it"),
         ("SPARK_REMOTE", "yarn", ENGINES),
         ("SPARK_REMOTE", "localhost:15002", ENGINES),
         ("SPARK_REMOTE", "sc://", ENGINES),
@@ -65,7 +65,7 @@ def test_every_form_of_engine_address_is_accepted(
         (
             "ACCEPT_CHECKS",
             "Row count",
-            "allowed is the form of row_count_is_plausible,rejections_are_few",
+            "allowed is a value such as row_count_is_plausible,rejections_are_few",
         ),
         ("MISSING_ROWS_ALLOWED", "1.5", "allowed is a whole number, 0 or more"),
         ("PIPELINE_CRON", "at six", "allowed is a cron expression, such as 0 6 * * *"),

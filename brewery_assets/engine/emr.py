@@ -1,6 +1,6 @@
-"""Amazon EMR Serverless as the engine: a Spark Connect session for a run, ended with it.
+"""Amazon EMR Serverless as the engine: a Spark Connect session that ends with the run.
 
-The calls are those of boto3's `emr-serverless`; the token travels as gRPC metadata and is renewed
+The calls are those of boto3's `emr-serverless`; the token is sent as gRPC metadata and is renewed
 before it expires (Amazon EMR Serverless User Guide, "Run interactive sessions … through Spark
 Connect"; sessions need release emr-7.13.0 or later).
 """
@@ -25,9 +25,9 @@ from brewery_assets.aws import Aws, one_line, why
 from brewery_assets.engine.sessions import NoAnswerError, first_answer, release
 from brewery_assets.settings import SettingsError
 
-STARTING = timedelta(minutes=15)  # an application that must come up itself takes minutes
-POLL = 2.0  # seconds between two looks
-IDLE_MINUTES = 30  # a session whose run was killed ends after so long; longer than bronze takes
+STARTING = timedelta(minutes=15)  # an application that is not running takes minutes to start
+POLL = 2.0  # seconds between two requests for the state
+IDLE_MINUTES = 30  # after which the session of a killed run ends; bronze takes less time
 RENEWED = timedelta(minutes=5)  # before the token expires
 READY = ("STARTED", "IDLE", "BUSY")
 OVER = ("FAILED", "TERMINATING", "TERMINATED")
@@ -35,14 +35,14 @@ HEADER = "x-aws-proxy-auth"
 
 
 class EmrError(RuntimeError):
-    """EMR Serverless gives no session: the application, and why."""
+    """EMR Serverless provides no session; the message has the application and the reason."""
 
 
 class EmrServerless:
-    """One session of an application that exists; what it costs is in docs/aws.md.
+    """One session of an existing application; docs/aws.md has the costs.
 
     Args:
-        log: for the session's states; None for no log.
+        log: gets the session's states; None for no log.
         called_off: set when the run ends while the session is still starting.
     """
 
@@ -66,7 +66,7 @@ class EmrServerless:
         self._session: str | None = None
 
     def require(self) -> None:
-        """Looks at the application, which starts nothing and costs nothing."""
+        """Checks the application; this starts nothing and costs nothing."""
         try:
             with self._explained():
                 found = self._client.get_application(applicationId=self._application)
@@ -77,7 +77,7 @@ class EmrServerless:
             raise SettingsError(f"{self._named}: the application is terminated; create another")
         if not application.get("interactiveConfiguration", {}).get("sessionEnabled"):
             raise SettingsError(
-                f"{self._named}: the application takes no sessions; update it with "
+                f"{self._named}: the application accepts no sessions; update it with "
                 "sessionEnabled=true in its interactiveConfiguration (release emr-7.13.0 or later; "
                 f"this one has {application['releaseLabel']})"
             )
@@ -100,12 +100,12 @@ class EmrServerless:
             raise EmrError(f"{self._named}: {one_line(str(error))}") from None
 
     def hold(self, frame: DataFrame) -> DataFrame:
-        return frame.persist()  # it goes with the session
+        return frame.persist()  # it ends with the session
 
     def stop(self, session: SparkSession | None) -> None:
         started, self._session = self._session, None
         try:
-            if started is not None:  # first of all: it costs money
+            if started is not None:  # first, because it costs money
                 with self._explained():
                     self._client.terminate_session(
                         applicationId=self._application, sessionId=started
@@ -138,7 +138,7 @@ class EmrServerless:
             if waited > STARTING.total_seconds():
                 raise EmrError(f"{self._named}: the session is still {state} after {waited:.0f} s")
             if self._called_off.wait(self.poll):
-                raise EmrError(f"{self._named}: called off while the session was {state}")
+                raise EmrError(f"{self._named}: canceled while the session was {state}")
 
     def _endpoint(self) -> dict[str, Any]:
         with self._explained():
@@ -170,7 +170,7 @@ class _Call(
     ),
     grpc.ClientCallDetails,
 ):
-    """A call's details, changed: gRPC gives them read-only."""
+    """A changed copy of a call's details, which are read-only in gRPC."""
 
 
 class Access(
@@ -178,10 +178,10 @@ class Access(
     grpc.UnaryStreamClientInterceptor,
     grpc.StreamUnaryClientInterceptor,
 ):
-    """Lets each call carry a token that is still good.
+    """Adds a valid token to each call.
 
     Args:
-        ask: answers as GetSessionEndpoint does: endpoint, authToken, authTokenExpiresAt.
+        ask: returns an answer of GetSessionEndpoint: endpoint, authToken, authTokenExpiresAt.
     """
 
     def __init__(self, ask: Callable[[], dict[str, Any]]) -> None:
@@ -191,7 +191,7 @@ class Access(
 
     @property
     def address(self) -> str:
-        """The endpoint as Spark Connect writes it: with TLS, unless EMR says http."""
+        """The endpoint in Spark Connect's form: with TLS, unless EMR's endpoint has http."""
         endpoint: str = self._answer["endpoint"]
         parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
         if parts.scheme == "http":

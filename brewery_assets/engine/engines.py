@@ -1,4 +1,4 @@
-"""The engines that may answer: each starts a Spark Connect session, and ends what it started."""
+"""The Spark engines: each starts a Spark Connect session, and stops what it started."""
 
 import json
 import os
@@ -34,40 +34,40 @@ LOOPBACK = "127.0.0.1"
 CONNECT_PORT = 15002
 NEEDED = 700_000_000  # bytes: a run of the bundled data is killed with 650 MB, and not with 700
 LEAST_POOL = 500_000_000  # bytes of memory for the sorts of the embedded engine
-REACHING = 5.0  # seconds for a connection, and as many for the first word of gRPC
-# What of a user's own settings would start another Spark, or let it listen beyond this machine.
+REACHING = 5.0  # seconds for a connection, and again for gRPC to be ready
+# Replaces settings of a user that would start another Spark, or let it listen on the network.
 LOCAL_SPARK = {"SPARK_HOME": str(Path(pyspark.__file__).parent), "SPARK_LOCAL_IP": LOOPBACK}
-# What PySpark sets or deletes on its way, put back when the run is over.
+# Variables that PySpark sets or deletes; they are restored when the run ends.
 SET_BY_PYSPARK = dict.fromkeys(
     ("SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_CONNECT_AUTHENTICATE_TOKEN"), ""
 )
 
 
 class Engine(Protocol):
-    """What a run asks of an engine."""
+    """The interface of an engine."""
 
     @property
     def name(self) -> str:
-        """As the log says it."""
+        """The name for the log."""
 
     def require(self) -> None:
-        """SettingsError, at once, for what could only fail later."""
+        """Checks early what would otherwise fail later; raises SettingsError."""
 
     def start(self) -> SparkSession:
         """A new session."""
 
     def hold(self, frame: DataFrame) -> DataFrame:
-        """The frame for several actions: it is computed once, and held until the engine stops."""
+        """The frame, computed once for several actions and held until the engine stops."""
 
     def stop(self, session: SparkSession | None) -> None:
-        """Ends the session, if there was one, and what was started for it, however far it came."""
+        """Ends the session, if any, and all that was started for it, even after a failed start."""
 
     def abandon(self) -> None:
-        """Ends what costs money, while `start` still goes on in another thread."""
+        """Ends what costs money, while `start` is still running in another thread."""
 
 
 class Sail:
-    """Sail inside the run's own process, on a port of loopback."""
+    """Sail inside the run's process, on a loopback port."""
 
     name = "sail"
 
@@ -85,15 +85,15 @@ class Sail:
             )
 
     def start(self) -> SparkSession:
-        # PySpark would take a token for another server as one for this, and ask it for TLS.
+        # PySpark would use a token of another server for this one, and require TLS.
         self._running.enter_context(environment({"SPARK_CONNECT_AUTHENTICATE_TOKEN": ""}))
-        if self._s3:  # it looks into the environment when it first meets a bucket
+        if self._s3:  # Sail reads the environment when it first accesses a bucket
             self._running.enter_context(environment(self._s3.engine_settings()))
-        os.environ.setdefault("RUST_LOG", "error")  # it notes every query on stderr otherwise
+        os.environ.setdefault("RUST_LOG", "error")  # otherwise Sail logs every query
         # Twice the cores: while one task writes, another parses (a tenth faster at 1,000,000 rows).
         tasks = str(2 * (os.cpu_count() or 1))
         os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", tasks)
-        # What does not fit into the pool is sorted on disk; without one it would fill the memory.
+        # Sorts that do not fit into the pool use the disk; without a pool they fill the memory.
         os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__TYPE", "fair")
         pool = str(max(memory_allowed() // 4, LEAST_POOL))
         os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", pool)
@@ -112,10 +112,10 @@ class Sail:
         return near(SparkSession.builder.remote(f"sc://{host}:{port}").create())
 
     def hold(self, frame: DataFrame) -> DataFrame:
-        return checkpointed(frame)  # its persist() does nothing
+        return checkpointed(frame)  # Sail's persist() does nothing
 
     def stop(self, session: SparkSession | None) -> None:
-        with self._running:  # after the session: the other way round the process would hang
+        with self._running:  # stops the server after the session: otherwise the process hangs
             release(session)
 
     def abandon(self) -> None:
@@ -155,25 +155,25 @@ class ApacheSpark:
         except OSError as error:
             raise SettingsError(
                 f"SPARK_REMOTE={self._remote or ''}: Spark Connect needs port {CONNECT_PORT}, "
-                f"which is taken ({error.strerror}); if that is a Spark Connect server of yours, "
-                f"say SPARK_REMOTE=sc://{LOOPBACK}:{CONNECT_PORT}, else wait for it to end"
+                f"which is in use ({error.strerror}); if your own Spark Connect server uses it, "
+                f"set SPARK_REMOTE=sc://{LOOPBACK}:{CONNECT_PORT}, else wait until the port is free"
             ) from None
 
     def start(self) -> SparkSession:
-        # The JVM gets credentials by its environment: its settings stand in logs and events.
+        # The JVM gets credentials in its environment, because logs and events show its settings.
         aws = self._s3.engine_settings() if self._s3 else {}
         java = {"JAVA_HOME": self._java.home} if self._java.home else {}
         self._running.enter_context(environment({**aws, **java, **LOCAL_SPARK, **SET_BY_PYSPARK}))
         settings = {
             "spark.connect.grpc.binding.address": LOOPBACK,
-            "spark.authenticate": "true",  # of its other ports; Spark makes the secret itself
+            "spark.authenticate": "true",  # for its other ports; Spark creates the secret
             "spark.ui.enabled": "false",  # it would listen on every interface
             **(s3a.settings(aws) if self._s3 else {}),
         }
         builder = SparkSession.builder.remote(self._remote or "local[*]")
         for key, value in settings.items():
             builder = builder.config(key, value)
-        with warnings.catch_warnings():  # of what a JVM takes only when it starts, as it did
+        with warnings.catch_warnings():  # about settings that a JVM reads only when it starts
             warnings.filterwarnings("ignore", "Failed to set spark")
             return near(builder.getOrCreate())
 
@@ -190,7 +190,7 @@ class ApacheSpark:
 
 
 class ConnectServer:
-    """A Spark Connect server that somebody else runs; its configuration decides about S3.
+    """An external Spark Connect server; its own configuration says how it reaches S3.
 
     The address has the form `sc://host:port/;key=value` (Spark Connect's client-connection-string).
     """
@@ -205,14 +205,16 @@ class ConnectServer:
 
         try:
             channel = DefaultChannelBuilder(self._remote)
-        except PySparkException:  # it would quote what may be a token
-            raise self._refused("what follows /; must be key=value, with %3D for = in it") from None
+        except PySparkException:  # its message would quote a token
+            raise self._refused(
+                "what follows /; must be key=value, with %3D for = in a value"
+            ) from None
         address = urlsplit(self._remote)
         try:
             target = (address.hostname or "", address.port or CONNECT_PORT)
             socket.create_connection(target, timeout=REACHING).close()
         except (OSError, ValueError) as error:
-            raise self._refused(f"nobody answers there ({error})") from None
+            raise self._refused(f"no server answers there ({error})") from None
         with channel.toChannel() as connection:
             try:
                 grpc.channel_ready_future(connection).result(timeout=REACHING)

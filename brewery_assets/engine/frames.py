@@ -15,8 +15,8 @@ LOCK = "lock"
 def folder_of_frames() -> Iterator[Path]:
     """An empty folder in the system's temporary folder, deleted at the end.
 
-    It is locked as long as this process lives. So folders that killed runs have left are known by
-    their free locks, and are deleted first.
+    It is locked while this process lives. Folders that killed runs have left are not locked, and
+    are deleted first.
     """
     _delete_leftovers()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -30,7 +30,7 @@ def folder_of_frames() -> Iterator[Path]:
 
 def _delete_leftovers() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        # Its run goes on, it is not ours, or another run deletes it.
+        # An error means: its run is alive, it is not ours, or another run is deleting it.
         with suppress(OSError), (folder / LOCK).open("r+") as lock:
             _lock(lock.fileno())
             shutil.rmtree(folder, ignore_errors=True)

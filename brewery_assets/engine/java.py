@@ -1,4 +1,4 @@
-"""The Java that Apache Spark can run on: where it is, or why there is none."""
+"""Finds a Java that Apache Spark supports."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 # Spark 4.1 needs 17. The Hadoop 3.4.2 inside PySpark 4.1.2 fails on 23 and newer (HADOOP-19212).
 SPARK_4_1 = range(17, 23)
-SPARK_3_5 = range(8, 18)  # "Java 8/11/17", says its documentation
+SPARK_3_5 = range(8, 18)  # its documentation says "Java 8/11/17"
 PREFERRED = (21, 17)
 PLACES = (
     "/usr/lib/jvm/*",
@@ -23,10 +23,10 @@ PLACES = (
 
 
 class Java(NamedTuple):
-    """A Java that fits.
+    """A Java with a supported version.
 
     Attributes:
-        home: for JAVA_HOME; None if the one on the PATH fits.
+        home: the value for JAVA_HOME; None if the Java on the PATH is supported.
         version: its major version.
     """
 
@@ -35,14 +35,14 @@ class Java(NamedTuple):
 
 
 class NoJavaError(Exception):
-    """No Java fits; the message says what was found and the way out."""
+    """There is no supported Java; the message says what was found and what to do."""
 
 
 def find_java(fitting: range = SPARK_4_1) -> Java:
-    """The Java of JAVA_HOME or, if that is not set, of the PATH, else one where systems keep them.
+    """The Java of JAVA_HOME; if that is not set, the one on the PATH, or one in the usual folders.
 
     Raises:
-        NoJavaError: none of these fits.
+        NoJavaError: none of these has a supported version.
     """
     home = os.environ.get("JAVA_HOME")
     program = shutil.which("java", path=f"{home}/bin" if home else None)
@@ -58,7 +58,7 @@ def find_java(fitting: range = SPARK_4_1) -> Java:
     else:
         found = f"{program} is version {version}"
         if version > fitting[-1]:
-            found += ", which its Hadoop does not run on"
+            found += ", which Spark's Hadoop does not support"
     instead = " or ".join(str(major) for major in PREFERRED if major in fitting)
     raise NoJavaError(
         f"Apache Spark needs Java {fitting[0]} to {fitting[-1]}, and {found}; "
@@ -67,7 +67,7 @@ def find_java(fitting: range = SPARK_4_1) -> Java:
 
 
 def _elsewhere(fitting: range) -> Java | None:
-    """The preferred one of those that are installed, else the newest that fits."""
+    """The preferred one of the installed versions, else the newest supported one."""
     found = {java.version: java for java in sorted(_installed()) if java.version in fitting}
     order = [*(major for major in PREFERRED if major in found), *sorted(found, reverse=True)]
     return found[order[0]] if order else None

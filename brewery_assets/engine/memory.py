@@ -16,7 +16,7 @@ def memory_allowed(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
 
 
 def _limits(groups: Path, membership: Path) -> Iterator[int]:
-    """The limits of the process's own group and of those that it is in."""
+    """The limits of the process's own control group and of its parent groups."""
     try:
         lines = membership.read_text().splitlines()
     except OSError:  # not Linux

@@ -1,17 +1,17 @@
-"""What Apache Spark needs to have its files on S3: Hadoop's S3A with the magic committer."""
+"""The settings of Apache Spark for files on S3: Hadoop's S3A with the magic committer."""
 
 from collections.abc import Mapping
 
 import pyspark
 
-HADOOP = "3.4.2"  # the one that PySpark 4.1 ships
+HADOOP = "3.4.2"  # the version that PySpark 4.1 ships
 AWS_SDK = "2.29.52"
 PACKAGES = (
     f"org.apache.spark:spark-hadoop-cloud_2.13:{pyspark.__version__}",
     f"org.apache.hadoop:hadoop-aws:{HADOOP}",
     *(f"software.amazon.awssdk:{name}:{AWS_SDK}" for name in ("s3", "s3-transfer-manager", "sts")),
 )
-# 15 MB in place of 600 MB: what PySpark ships already, other clouds, and the SDK of all of AWS.
+# What PySpark already ships, other clouds, and the SDK for all of AWS: 15 MB instead of 600 MB.
 EXCLUDED = (
     "software.amazon.awssdk:bundle",
     *(
@@ -37,7 +37,7 @@ JARS = {
     "spark.jars.packages": ",".join(PACKAGES),
     "spark.jars.excludes": ",".join(EXCLUDED),
 }
-# A task's files appear when its job commits, by completing uploads: nothing is renamed on S3.
+# A task's files appear when the job commits and completes the uploads: nothing is renamed on S3.
 COMMITTER = {
     "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
     "spark.hadoop.fs.s3a.committer.name": "magic",
@@ -50,15 +50,15 @@ COMMITTER = {
     ),
 }
 
-# A third of the requests less. A snapshot's folder is new, so nothing needs to be looked for before
-# it is written, and one listing tells all that is below it.
+# These save a third of the requests. A snapshot's folder is new, so nothing has to be checked
+# before a write, and one listing shows all files below the folder.
 FEWER_REQUESTS = {
     "spark.hadoop.fs.s3a.performance.flags": "create, mkdir, delete",
     "spark.sql.sources.useListFilesFileSystemList": "s3a,s3",
 }
 
-# The pauses double from half a second, each half as long or half again (HADOOP-16499). Eight of
-# them are 127 s, and at least a minute; the default, seven, may be half of that.
+# The pauses double from half a second, each with a jitter of ±50% (HADOOP-16499). Eight pauses take
+# 127 s on average, and at least a minute. Seven, the default, may take half of that.
 PATIENCE = {
     "spark.hadoop.fs.s3a.retry.limit": "8",
     "spark.hadoop.fs.s3a.retry.interval": "500ms",
@@ -66,10 +66,10 @@ PATIENCE = {
 
 
 def settings(aws: Mapping[str, str]) -> dict[str, str]:
-    """Spark's settings for a place; credentials stay in the environment, where S3A finds them.
+    """Spark's settings for S3; credentials stay in the environment, where S3A finds them.
 
     Args:
-        aws: as `Aws.engine_settings` gives it.
+        aws: as returned by `Aws.engine_settings`.
     """
     found = {**JARS, **COMMITTER, **FEWER_REQUESTS, **PATIENCE}
     if region := aws.get("AWS_REGION"):

@@ -1,8 +1,8 @@
 """An Apache Spark Connect server on this machine: `python -m brewery_assets.engine.server`.
 
-It needs Java 17 to 22. It answers clients that have its token, which is random unless
-SPARK_CONNECT_AUTHENTICATE_TOKEN holds one. Its S3 is that of AWS_ENDPOINT_URL, AWS_REGION and the
-AWS credentials in force: the settings of a run that uses the server do not change that.
+It needs Java 17 to 22. Clients need its token, which is random unless
+SPARK_CONNECT_AUTHENTICATE_TOKEN is set. The server uses the S3 of AWS_ENDPOINT_URL, AWS_REGION and
+the current AWS credentials; the settings of a run that uses the server do not change that.
 """
 
 import argparse
@@ -24,7 +24,7 @@ TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105  # the variable's name,
 
 
 def main() -> None:
-    """Becomes the server, or says why it cannot."""
+    """Replaces this process with the server, or exits and says why it cannot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=CONNECT_PORT, help=f"default {CONNECT_PORT}")
     parser.add_argument("--master", default="local[*]", help="default local[*]")
@@ -42,15 +42,15 @@ def main() -> None:
         "spark.connect.grpc.binding.port": str(options.port),
         **s3a.settings(s3),
     }
-    if options.master.startswith("local"):  # Spark then makes the secret of its other ports itself
+    if options.master.startswith("local"):  # Spark then creates the secret of its other ports
         settings["spark.authenticate"] = "true"
     os.environ.update({name: value for name, value in s3.items() if value})
     if java.home:
         os.environ["JAVA_HOME"] = java.home
     print(f"Java {java.version}" + (f" in {java.home}" if java.home else ""))
-    os.environ.pop("SPARK_REMOTE", None)  # spark-submit would take it for its own
+    os.environ.pop("SPARK_REMOTE", None)  # otherwise spark-submit would use it
     os.environ |= LOCAL_SPARK
-    # By the environment, which other accounts cannot read; they can read a command line.
+    # In the environment, because other accounts can read the command line.
     token = os.environ.setdefault(TOKEN, secrets.token_urlsafe())
     # PySpark sends a token without TLS to localhost only, not to 127.0.0.1.
     print(

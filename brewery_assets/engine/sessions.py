@@ -1,7 +1,7 @@
-"""Spark Connect sessions that answer in time and end for good; PySpark sees to neither.
+"""Spark Connect sessions with a time limit for the first answer and a reliable end.
 
-PySpark's client brings pandas, half a second on a slow machine. So it is imported where it is
-used, by the thread that starts the engine while the pages are coming.
+PySpark's client imports pandas, which takes half a second on a slow machine. So it is imported
+where it is used, by the thread that starts the engine while the pages are read.
 """
 
 import os
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pyspark.sql.connect.client import DefaultChannelBuilder
 
 ANSWERING = 15.0  # seconds for the first answer of Spark
-RELEASING = 10.0  # seconds for its last
-# PySpark's own goes on asking a server that is gone for ten minutes, this one for one.
+RELEASING = 10.0  # seconds for its last answer
+# PySpark's default policy retries an unreachable server for ten minutes, this one for one.
 PATIENCE: dict[str, Any] = {"max_retries": 9, "max_backoff": 10_000}
-# How Spark says that it does not know a session any more.
+# Spark's error classes for a session that it no longer knows.
 LOST = ("SESSION_NOT_FOUND", "SESSION_CHANGED", "SESSION_CLOSED", "NO_ACTIVE_SESSION")
 
 
@@ -31,25 +31,25 @@ class LostSessionError(PySparkException):
 
 
 class NoAnswerError(RuntimeError):
-    """A server takes connections and says nothing."""
+    """A server accepts connections, but does not answer."""
 
 
 def first_answer(channel: "DefaultChannelBuilder") -> SparkSession:
-    """A session, once its server has answered; PySpark would wait without end.
+    """A session whose server has answered; PySpark alone would wait forever.
 
     Raises:
         NoAnswerError: after ANSWERING seconds.
     """
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as SparkSession.builder.remote says it
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as SparkSession.builder.remote does
     session: Any = ConnectSession.builder.channelBuilder(channel).create()
     _limit_retries(session.client)
     _say_that_it_was_restarted(session.client)
     try:
         within(ANSWERING, lambda: session.version)
     except BaseException as error:
-        session.release_session_on_close = False  # the server is gone
+        session.release_session_on_close = False  # the server does not answer
         session.stop()
         if isinstance(error, TookTooLong):
             raise NoAnswerError(f"no answer within {ANSWERING:.0f} seconds") from None
@@ -65,10 +65,10 @@ def _limit_retries(client: Any) -> None:
 
 
 def _say_that_it_was_restarted(client: Any) -> None:
-    """Has the client tell a server that was restarted from all else that may go wrong.
+    """Makes the client raise LostSessionError if the server was restarted.
 
-    PySpark says by turns that there is no active session, that a handle is invalid, and that
-    responses were already received.
+    PySpark's messages for this vary: no active session, an invalid handle, or responses that were
+    already received.
     """
     handle = client._handle_error
 
@@ -86,10 +86,10 @@ def _say_that_it_was_restarted(client: Any) -> None:
 
 
 def near(session: Any) -> SparkSession:
-    """A session on this machine, where no connection has to be taken up again.
+    """A session on this machine, where a client need not reattach after a lost connection.
 
-    Without that PySpark needs no threads to acknowledge results, on which PySpark 4.1 can lock
-    itself up when Python's collector comes at a bad moment (SPARK-55362, SPARK-55406).
+    Without reattaching, PySpark needs no threads that acknowledge results. With them, PySpark 4.1
+    can deadlock if Python's garbage collector runs at a bad moment (SPARK-55362, SPARK-55406).
     """
     session.client.disable_reattachable_execute()
     _limit_retries(session.client)
@@ -98,21 +98,21 @@ def near(session: Any) -> SparkSession:
 
 
 def release(session: Any) -> None:
-    """Lets a server forget a Spark Connect session; one that is gone is not waited for."""
+    """Ends a Spark Connect session on its server; does not wait for an unreachable server."""
     if session is None:
         return
     session.client.set_retry_policies([])
     with suppress(TookTooLong):
         within(RELEASING, session.stop)
-    # PySpark closes it again when it is collected, and with it what other sessions use
-    # (SPARK-55362).
+    # When the client is garbage-collected, PySpark closes it again, and with it what other
+    # sessions use (SPARK-55362).
     session.client.close = lambda: None
 
 
 def checkpointed(frame: DataFrame) -> DataFrame:
     """The frame, computed now and kept by its session.
 
-    PySpark 4.1 takes the result for one of the thread's active session, which may be another.
+    PySpark 4.1 assigns the result to the thread's active session, which may be a different one.
     """
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
@@ -132,7 +132,7 @@ class HeldFrames:
         return self._frames[-1]
 
     def free(self) -> None:
-        """Lets go of them all; a server that is gone is not waited for."""
+        """Releases all of them; does not wait for an unreachable server."""
         frames, self._frames = self._frames, []
 
         def unpersist() -> None:
@@ -144,7 +144,7 @@ class HeldFrames:
 
 
 def within(seconds: float, call: Callable[[], Any]) -> None:
-    """Calls, and waits no longer than that: TookTooLong."""
+    """Makes the call; raises TookTooLong if it takes longer than these seconds."""
     ended: Future[None] = Future()
 
     def run() -> None:

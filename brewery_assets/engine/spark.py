@@ -1,4 +1,4 @@
-"""The PySpark resource: one Spark Connect session for a run, whichever engine answers it."""
+"""The PySpark resource: one Spark Connect session for a run, on any of the engines."""
 
 import contextlib
 import importlib.util
@@ -16,12 +16,12 @@ from brewery_assets.engine.accounts import others_can_log_in
 from brewery_assets.engine.engines import ApacheSpark, ConnectServer, Engine, Sail
 from brewery_assets.engine.runs import is_over
 
-STOPPING = 30.0  # seconds; an EMR session that is just starting takes some to be called off
+STOPPING = 30.0  # seconds; to cancel an EMR session that is starting takes some
 SHARED_MACHINE = (
     "Other accounts can log in to this machine. During this run they can find the embedded "
-    "engine's port on loopback, which asks for no password, and read, overwrite or delete files "
-    "with this run's rights and AWS keys. If you do not trust them, set SPARK_REMOTE=local[*] "
-    "(needs Java), or use a container or a machine of your own"
+    "engine's loopback port, which needs no password, and read, overwrite or delete files with "
+    "this run's rights and AWS keys. If you do not trust them, set SPARK_REMOTE=local[*] (needs "
+    "Java), or use a separate container or machine"
 )
 SESSION = {"spark.sql.session.timeZone": "UTC"}
 
@@ -41,8 +41,8 @@ class Spark(LazyPySparkResource):
         default=None,
         description="local[*], sc://host:15002, or nothing for Sail inside the run's process.",
     )
-    emr: Emr | None = Field(default=None, description="In place of remote: Amazon EMR Serverless.")
-    s3: Aws | None = Field(default=None, description="Where S3 is, if the lake is on S3.")
+    emr: Emr | None = Field(default=None, description="Amazon EMR Serverless, instead of remote.")
+    s3: Aws | None = Field(default=None, description="How to reach S3, if the lake is on S3.")
     _engine: Engine | None = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
     _log: Any = PrivateAttr(default=None)
@@ -50,13 +50,13 @@ class Spark(LazyPySparkResource):
     _stopped: threading.Event = PrivateAttr(default_factory=threading.Event)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Refuses at once what could only fail later; SettingsError says what is missing."""
+        """Checks early what would otherwise fail later; SettingsError says what is missing."""
         self._log = context.log
         if not is_over(context):
             self._answering().require()
 
     def start_soon(self) -> None:
-        """Starts the engine in the background: it comes up while the pages are still coming."""
+        """Starts the engine in the background, while the pages of the API are read."""
 
         def start() -> None:
             with self._lock:
@@ -68,7 +68,7 @@ class Spark(LazyPySparkResource):
         threading.Thread(target=start, name="spark", daemon=True).start()
 
     def hold(self, frame: DataFrame) -> DataFrame:
-        """The frame for several actions: the engine computes it once, and holds it for the run."""
+        """The frame, computed once for several actions and held by the engine during the run."""
         engine = self._engine
         if engine is None:
             raise RuntimeError("the engine of this run has been stopped")
@@ -79,14 +79,14 @@ class Spark(LazyPySparkResource):
         self.stop()
 
     def stop(self) -> None:
-        """Stops the engine; that it cannot is a warning, not a failure of what was done."""
+        """Stops the engine. A failure is only a warning, because the work is done."""
         self._stopped.set()
         if self._lock.acquire(timeout=STOPPING):
             try:
                 self._stop_what_runs()
             finally:
                 self._lock.release()
-        elif engine := self._engine:  # just starting in the background; it sees _stopped later
+        elif engine := self._engine:  # still starting in the background; it checks _stopped later
             self._end(engine, engine.abandon)
 
     def _stop_what_runs(self) -> None:
@@ -104,7 +104,7 @@ class Spark(LazyPySparkResource):
             self._log.warning(f"{engine.name} was not stopped: {error}")
 
     def _answering(self) -> Engine:
-        """The engine that the settings name."""
+        """The engine that the settings choose."""
         if self.emr:
             from brewery_assets.engine.emr import EmrServerless  # boto3, for EMR only
 
@@ -125,12 +125,12 @@ class Spark(LazyPySparkResource):
     def _init_session(self) -> None:
         with self._lock:
             if failure := self._failure:
-                self._failure = None  # a step that is tried again starts another
+                self._failure = None  # a retried step starts another engine
                 raise failure
             self._ensure()
 
     def _ensure(self) -> None:
-        """Starts the engine unless it runs; the lock is held."""
+        """Starts the engine unless it is running; the caller holds the lock."""
         if self._spark_session is not None:
             return
         if not self._stopped.is_set():
@@ -151,6 +151,6 @@ class Spark(LazyPySparkResource):
             for key, value in self.spark_config.items():
                 session.conf.set(key, value)
         except BaseException:
-            with contextlib.suppress(Exception):  # what went wrong first is what counts
+            with contextlib.suppress(Exception):  # the first error is the one to report
                 self._stop_what_runs()
             raise

@@ -1,1 +1,1 @@
-"""Snapshots on a folder or on S3: written, published, read and swept."""
+"""Snapshots in a folder or on S3: how they are written, published, read and deleted."""

@@ -1,10 +1,10 @@
-"""The tables as Delta Lake tables: a log beside the files, so that any tool reads them.
+"""The tables as Delta Lake tables: with a log next to the files, other tools can read them.
 
     <layer>/_delta_log/00000000000000000007.json                  the eighth version
-    <layer>/_delta_log/00000000000000000009.checkpoint.parquet    the tenth, for quick opening
+    <layer>/_delta_log/00000000000000000009.checkpoint.parquet    the tenth, for fast opening
 
-The manifests are the truth, and the log follows them. Each version is one snapshot as a whole, and
-its file in the log says all that a reader must know: so a commit reads one file and writes one.
+The manifests are the source of truth, and the log follows them. Each version is one complete
+snapshot, and its file in the log describes all of it. So a commit reads one file and writes one.
 The format: https://github.com/delta-io/delta/blob/master/PROTOCOL.md
 """
 
@@ -27,11 +27,11 @@ from brewery_assets.lake.manifest import Manifest
 from brewery_assets.lake.tables import Table
 
 LOG = "_delta_log"
-CHECKPOINT_EVERY = 10  # versions; a reader opens a checkpoint and fewer commits than that
-TRIES = 20  # each that fails is a commit of another run
+CHECKPOINT_EVERY = 10  # versions; a reader opens the last checkpoint and the commits after it
+TRIES = 20  # a try fails if another run commits at the same time
 _FILE = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)")
-_PROTOCOL = {"minReaderVersion": 1, "minWriterVersion": 2}  # what the oldest readers know
-# The lake deletes snapshots, and this module what the log says of them. VACUUM must not.
+_PROTOCOL = {"minReaderVersion": 1, "minWriterVersion": 2}  # supported by the oldest readers
+# The lake deletes snapshots, and this module deletes their log entries. VACUUM must not.
 _CONFIGURATION = {
     "delta.checkpointInterval": str(CHECKPOINT_EVERY),
     "delta.deletedFileRetentionDuration": "interval 36500 days",
@@ -43,7 +43,7 @@ Action = dict[str, Any]
 
 
 class UnsafeStoreError(LakeError):
-    """On this store two runs could lose each other's versions."""
+    """The store overwrites existing files, so two runs could lose each other's versions."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Version:
     """The newest version of a table.
 
     Attributes:
-        number: from 0.
-        snapshot: that it shows.
-        actions: of its commit, each kind with its values.
-        log: the names of the files in the log, as they were when it was read.
+        number: starts at 0.
+        snapshot: the snapshot that it shows.
+        actions: the actions of its commit, each as {kind: values}.
+        log: the names of the files in the log when it was read.
     """
 
     number: int
@@ -71,7 +71,7 @@ def newest_version(lake: Lake, layer: str) -> Version | None:
     """The newest version in the log of a table; None when there is no log.
 
     Raises:
-        LakeError: it was not written by this module.
+        LakeError: the log is damaged or was not written by this module.
     """
     names = [file.path for file in lake.storage.files(f"{layer}/{LOG}")]
     commits = [name for name in names if _FILE.fullmatch(name) and name.endswith(".json")]
@@ -91,24 +91,24 @@ def newest_version(lake: Lake, layer: str) -> Version | None:
 
 @retry(retry=retry_if_exception_type(FileExistsError), stop=stop_after_attempt(TRIES), reraise=True)
 def follow(lake: Lake, table: Table) -> Version | None:
-    """Adds to the log, in order, each published snapshot that is newer than its newest version.
+    """Adds each published snapshot that is newer than the log's newest version, in order.
 
-    If the snapshot of the newest version is published no longer, the newest one that is comes
-    after it.
+    If the snapshot of the newest version is no longer published, the newest published snapshot
+    becomes the next version.
 
     Returns:
-        The newest version then; None if nothing is published that a table can show.
+        The newest version afterwards; None if no published snapshot can be shown by a table.
 
     Raises:
-        FileExistsError: other runs commit all the time.
+        FileExistsError: another run committed at the same time, in each of the tries.
         LakeError: as `newest_version`.
-        UnsafeStoreError: the storage overwrites what exists.
+        UnsafeStoreError: the storage overwrites existing files.
     """
     if not lake.storage.creates_once:
         raise UnsafeStoreError(
-            f"{lake.storage.uri('')}: this S3 overwrites a file that is there although it is asked "
-            "not to (If-None-Match), so there are no Delta tables: two runs could lose "
-            "each other's versions. Snapshots are published by their manifests alone"
+            f"{lake.storage.uri('')}: this S3 overwrites existing files even with If-None-Match. "
+            "Two runs could lose each other's versions, so there are no Delta tables. Snapshots "
+            "are published by their manifests alone"
         )
     version = newest_version(lake, table.name)
     for manifest in pending(lake, table.name, version.snapshot if version else ""):
@@ -117,10 +117,10 @@ def follow(lake: Lake, table: Table) -> Version | None:
 
 
 def pending(lake: Lake, layer: str, shown: str) -> list[Manifest]:
-    """The published snapshots that the log lacks, in the order in which they belong there.
+    """The published snapshots that are missing in the log, oldest first.
 
     Args:
-        shown: the snapshot of the newest version; blank when there is none.
+        shown: the snapshot of the newest version; blank if there is none.
     """
     newer = [*_shown_by_tables(lake.undamaged(layer, after=shown))]
     if newer or not shown or lake.is_published(layer, shown):
@@ -129,7 +129,7 @@ def pending(lake: Lake, layer: str, shown: str) -> list[Manifest]:
 
 
 def _shown_by_tables(manifests: Iterator[Manifest]) -> Iterator[Manifest]:
-    """Without those in folders of the older form, `snapshot=…`, which readers take for a column."""
+    """Leaves out folders of the older form, `snapshot=…`, which readers would take for a column."""
     return (manifest for manifest in manifests if manifest.folder_name is None)
 
 
@@ -143,13 +143,13 @@ def _commit(lake: Lake, table: Table, manifest: Manifest, before: Version | None
     if number % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1:
         try:
             _checkpoint(lake, table.name, version)
-        except Exception as error:  # the version is there all the same; the tenth after it has one
+        except Exception as error:  # the version is valid without a checkpoint
             dg.get_dagster_logger().warning(f"{table.name}: no checkpoint was written: {error}")
     return version
 
 
 def _actions(table: Table, manifest: Manifest, before: Version | None) -> list[Action]:
-    """All that the version is: its schema, its files, and those of the version before."""
+    """The actions of a version: its schema, its files, and the removed files of the one before."""
     now = int(manifest.created_at.timestamp() * 1000)
     old = before.of_kind("metaData")[0] if before else {"id": str(uuid.uuid4()), "createdTime": now}
     info = {
@@ -196,7 +196,7 @@ def _actions(table: Table, manifest: Manifest, before: Version | None) -> list[A
 
 
 def _added(manifest: Manifest, now: int) -> Iterator[Action]:
-    """The files of a manifest; how many rows a file has is said where it is known."""
+    """The files of a manifest, with the number of rows of each file if it is known."""
     rows = manifest.rows_by_folder or {"": manifest.rows}
     folders = Counter(file.path.rpartition("/")[0] for file in manifest.files)
     for file in manifest.files:
@@ -213,9 +213,9 @@ def _added(manifest: Manifest, now: int) -> Iterator[Action]:
 
 
 def _checkpoint(lake: Lake, layer: str, version: Version) -> None:
-    """Writes a checkpoint, and deletes what the log says of snapshots that are gone.
+    """Writes a checkpoint, and deletes log files that only older versions need.
 
-    As many of the newest versions can still be opened as there are snapshots in the lake.
+    If the lake has n snapshots, readers can still open the n newest versions.
     """
     log = f"{layer}/{LOG}"
     name = f"{version.number:020}.checkpoint.parquet"
@@ -231,7 +231,7 @@ def _checkpoint(lake: Lake, layer: str, version: Version) -> None:
 
 
 def _checkpoint_of(actions: list[Action]) -> bytes:
-    """What deltalake makes of the actions as the only commit: each of ours is the whole table."""
+    """The checkpoint that deltalake writes of one commit: each commit here is the whole table."""
     from deltalake import DeltaTable
 
     with tempfile.TemporaryDirectory() as folder:

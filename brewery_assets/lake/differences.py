@@ -1,4 +1,4 @@
-"""How the files that are there differ from those of a manifest, or those of two manifests."""
+"""The differences between existing files and a manifest, or between two manifests."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,9 @@ SHOWN = 3
 
 
 def changed_folders(now: Sequence[StoredFile], before: Sequence[StoredFile]) -> list[str]:
-    """The folders whose files do not have the same content in two snapshots, sorted.
+    """The folders whose files differ in content between two snapshots, sorted.
 
-    What has no checksum is taken as changed.
+    A file without a checksum counts as changed.
     """
     one, other = _contents(now), _contents(before)
     return sorted(
@@ -29,14 +29,14 @@ def _contents(files: Sequence[StoredFile]) -> defaultdict[str, set[str | None]]:
 def difference(
     expected: Sequence[StoredFile], found: Sequence[StoredFile], *, etags: bool = True
 ) -> str | None:
-    """The differences in words, or None if there are none.
+    """A description of the differences, or None if there are none.
 
     A checksum that is unknown or of another kind is not compared.
 
     Args:
         expected: the files of a manifest.
-        found: the files that are there.
-        etags: whether to compare S3's ETags; those of a copy may be others.
+        found: the files that exist.
+        etags: whether to compare S3's ETags; a copy of a lake may have different ones.
     """
     every = [*_differences(expected, found, etags)]
     more = [f"{len(every) - SHOWN:,} more"] if len(every) > SHOWN else []
@@ -54,7 +54,7 @@ def _differences(
         elif other.bytes != file.bytes:
             yield f"{file.path} has {other.bytes:,} bytes instead of {file.bytes:,}"
         elif _contradict(file.checksum, other.checksum, etags):
-            yield f"{file.path} has another content"
+            yield f"{file.path} has different content"
     for path in there:
         yield f"{path} is not in the manifest"
 

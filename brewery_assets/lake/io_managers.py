@@ -1,4 +1,4 @@
-"""The IO managers: they store and publish what an asset returns, and load what it asks for."""
+"""The IO managers: they store and publish what an asset returns, and load its inputs."""
 
 import time
 from abc import abstractmethod
@@ -25,21 +25,21 @@ READ_SNAPSHOT = {
     "read_snapshot": dg.Field(
         str,
         is_required=False,
-        description="The published snapshot that assets are to read, in place of the newest.",
+        description="The published snapshot that assets read instead of the newest.",
     )
 }
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What an asset hands to its IO manager, to be stored and published as one snapshot.
+    """The output of an asset, which its IO manager stores and publishes as one snapshot.
 
     Attributes:
         layer: the asset's name.
-        value: a frame that the engine holds, what was read of the source, or a report.
-        rows: how many there are.
-        made_from: for each layer that the value was made from, the snapshot.
-        compared_with: for each of those that it looks back from, the older snapshot.
+        value: a frame that the engine holds, a `Reading` of the source, or a report.
+        rows: the number of rows.
+        made_from: the snapshot of each layer that the value was made from.
+        compared_with: the older snapshot, by layer, if the value compares two snapshots.
         checks: name, outcome and numbers of each check.
         shown: metadata for the UI.
     """
@@ -54,14 +54,14 @@ class Candidate:
 
 
 class SnapshotIOManager(dg.IOManager):
-    """Writes a candidate, and publishes it: only then Dagster logs the materialization."""
+    """Writes and publishes a candidate; only then does Dagster log the materialization."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
     @abstractmethod
     def write(self, folder: str, candidate: Candidate) -> dict[str, Any]:
-        """Writes the value below the folder; facts for the manifest: codec, columns, source."""
+        """Writes the value below the folder; returns codec, columns, … for the manifest."""
 
     def handle_output(self, context: dg.OutputContext, obj: Candidate) -> None:
         started = time.monotonic()
@@ -93,17 +93,17 @@ class SnapshotIOManager(dg.IOManager):
         )
 
     def after_publication(self, context: dg.OutputContext, manifest: Manifest) -> dict[str, Any]:
-        """What else is to be done with a published snapshot; metadata for the UI."""
+        """Further work on a published snapshot; returns metadata for the UI."""
         return {}
 
     def keep_draft(self, candidate: Candidate) -> None:
-        """Writes what a check refused, and does not publish it: for a person to look into."""
+        """Writes a candidate that a check refused, unpublished, so that people can inspect it."""
         with self.lake.writing(candidate.layer) as folder:
             self.write(folder, candidate)
 
 
 class FrameSnapshots(SnapshotIOManager):
-    """The same of tables; reads this run's snapshot, the newest published one, or another."""
+    """The base class for tables; reads this run's snapshot, the newest one, or a named one."""
 
     def __init__(self, lake: Lake, spark: Spark, read_snapshot: str | None) -> None:
         super().__init__(lake)
@@ -128,7 +128,9 @@ class JsonLinesSnapshots(FrameSnapshots):
         path = f"{folder}/{self.FILE}"
         self.lake.storage.write(path, reading.content)
         if self.lake.storage.sha256(path) != reading.sha256:
-            raise LakeError(f"{self.lake.storage.uri(path)} is not what was read of the source")
+            raise LakeError(
+                f"{self.lake.storage.uri(path)} differs from what was read from the source"
+            )
         source = {**reading.facts, "sha256": reading.sha256}
         return {"codec": "none", "columns": reading.columns, "source": source}
 
@@ -137,13 +139,13 @@ class JsonLinesSnapshots(FrameSnapshots):
         if manifest.rows == 0:
             return empty(session, BRONZE_SCHEMA)
         path = self.lake.storage.uri(f"{manifest.folder}/{self.FILE}")
-        # Not withColumnRenamed: a Spark 3.5 server does not know how newer clients say that.
+        # Not withColumnRenamed: a Spark 3.5 server does not understand it from newer clients.
         lines: DataFrame = session.read.text(path).select(F.col("value").alias("line"))
         return lines
 
 
 class ParquetSnapshots(FrameSnapshots):
-    """Silver and gold: Parquet, written and read by the engine under a written-out schema."""
+    """Silver and gold: Parquet, written and read by the engine with an explicit schema."""
 
     def __init__(
         self, lake: Lake, spark: Spark, read_snapshot: str | None, tables: Sequence[Table]
@@ -161,11 +163,11 @@ class ParquetSnapshots(FrameSnapshots):
             writer.partitionBy(*table.partition_by).parquet(path)
             written = self._frame(table.schema, path).count()  # from the footers
             if written != candidate.rows:
-                raise LakeError(f"{path}: {written:,} rows were written of {candidate.rows:,}")
+                raise LakeError(f"{path}: {written:,} of {candidate.rows:,} rows were written")
 
         try:
             self.lake.through_outages(write, writes=folder)
-        except PySparkException as error:  # the engine's own words do not always say where
+        except PySparkException as error:  # the engine's message may lack the path
             raise LakeError(f"{path} could not be written: {error}") from error
         self._held[folder] = frame
         return {
@@ -183,14 +185,14 @@ class ParquetSnapshots(FrameSnapshots):
         except UnsafeStoreError as error:
             self.lake.warn_once(str(error))
             return {}
-        except Exception as error:  # the snapshot is published all the same
+        except Exception as error:  # the snapshot is published anyway
             context.log.warning(
-                f"{manifest.layer}: {manifest.snapshot} is published, and is not the newest "
-                f"version of the Delta table: {error}. The next run tries again; so does "
-                "`make verify REPAIR=1`"
+                f"{manifest.layer}: {manifest.snapshot} is published, but is not the newest "
+                f"version of the Delta table: {error}. The next run tries again, and "
+                "`make verify REPAIR=1` does too"
             )
             return {}
-        if version is None or version.snapshot != manifest.snapshot:  # another run was newer
+        if version is None or version.snapshot != manifest.snapshot:  # another run's is newer
             return {}
         return {"delta_version": version.number}
 
@@ -213,7 +215,7 @@ def json_lines_snapshots(context: dg.InitResourceContext) -> JsonLinesSnapshots:
     """Bronze's IO manager.
 
     It takes lake and spark from the run, not as nested resources: Dagster would set up a nested
-    one a second time, and with it a second engine.
+    resource a second time, which would start a second engine.
     """
     resources = context.resources
     return JsonLinesSnapshots(

@@ -3,8 +3,8 @@
     <layer>/20261122T101500Z-1a2b3c4d/…      the data
     <layer>/20261122T101500Z-1a2b3c4d/_manifest.json
 
-A snapshot without a manifest is a draft, which nobody reads. Earlier versions called the folder
-`snapshot=20261122T101500Z-1a2b3c4d`; such snapshots are read, kept and deleted like all others.
+A snapshot without a manifest is a draft: readers ignore it. Earlier versions named the folder
+`snapshot=20261122T101500Z-1a2b3c4d`. Those snapshots are still read, kept and deleted like others.
 """
 
 import shutil
@@ -41,17 +41,17 @@ A_RUN = 10_000_000  # bytes of all layers and the report, for the 11,822 breweri
 
 
 class LakeError(Exception):
-    """The lake does not hold what was asked of it."""
+    """The lake cannot do what was requested; the message says why."""
 
 
 class Lake(dg.ConfigurableResource[None]):
-    """The lake as one run sees it, or as a reader outside of runs does."""
+    """The lake, as seen by one run or by a reader outside of runs."""
 
-    uri: str = Field(description="What holds the layers: a folder, or s3://bucket/prefix.")
-    aws: Aws | None = Field(default=None, description="Where a lake on S3 is.")
-    snapshots_kept: int = Field(default=30, description="Newest snapshots of a layer that stay.")
+    uri: str = Field(description="Where the layers are: a folder, or s3://bucket/prefix.")
+    aws: Aws | None = Field(default=None, description="How to reach S3, if the lake is on S3.")
+    snapshots_kept: int = Field(default=30, description="Newest snapshots of a layer to keep.")
     wait_for_s3: float = Field(
-        default=OUTAGE, description="Seconds that a run waits for an S3 that is away."
+        default=OUTAGE, description="Seconds that a run waits while S3 is unavailable."
     )
     _storage: Storage | None = PrivateAttr(default=None)
     _run_id: str | None = PrivateAttr(default=None)
@@ -67,7 +67,7 @@ class Lake(dg.ConfigurableResource[None]):
 
     @classmethod
     def of(cls, settings: Settings) -> "Lake":
-        """The lake that the settings name."""
+        """The lake of the given settings."""
         return cls(
             uri=settings.lake_uri,
             aws=Aws(region=settings.aws_region),
@@ -75,7 +75,7 @@ class Lake(dg.ConfigurableResource[None]):
         )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Opens the lake for a run; SettingsError when it cannot be written."""
+        """Opens the lake for a run; SettingsError if it cannot be written."""
         self._run_id, self._name, self._listed, self._known = None, None, {}, {}
         self._reading, self._begun, self._published = {}, set(), {}
         if context.run is None or context.instance is None:  # a sensor, which only reads
@@ -89,7 +89,7 @@ class Lake(dg.ConfigurableResource[None]):
 
     @property
     def storage(self) -> Storage:
-        """The files below."""
+        """The storage that holds the files."""
         if self._storage is None:
             if self.uri.startswith("s3://"):
                 from brewery_assets.lake.s3 import Bucket  # boto3, for a lake on S3 only
@@ -106,7 +106,7 @@ class Lake(dg.ConfigurableResource[None]):
     def snapshots(self, layer: str) -> list[str]:
         """The names of all snapshots of a layer, drafts too, newest first.
 
-        A run lists a layer once. It does not see what other runs publish meanwhile.
+        A run lists a layer once. It does not see what other runs publish later.
 
         Raises:
             LakeError: a file is where the layer's folder should be.
@@ -133,13 +133,13 @@ class Lake(dg.ConfigurableResource[None]):
         return f"{layer}/{self._folders[layer].get(snapshot, snapshot)}"
 
     def published(self, layer: str) -> Iterator[str]:
-        """The names of the published ones, newest first."""
+        """The names of the published snapshots of a layer, newest first."""
         for name in self.snapshots(layer):
             if self.is_published(layer, name):
                 yield name
 
     def manifest(self, layer: str, snapshot: str) -> Manifest:
-        """What a published snapshot is; LakeError when there is none or its manifest is damaged."""
+        """The manifest of a published snapshot; LakeError if it is missing or damaged."""
         if found := self._manifest(layer, snapshot):
             return found
         newest = ", ".join(islice(self.published(layer), 5)) or "none"
@@ -148,7 +148,7 @@ class Lake(dg.ConfigurableResource[None]):
         )
 
     def _manifest(self, layer: str, snapshot: str) -> Manifest | None:
-        """The same; None for a draft. A run reads it once: it never changes."""
+        """The manifest of a snapshot; None for a draft. A run reads it once: it never changes."""
         folder = self.folder_of(layer, snapshot)
         if folder in self._known:
             return self._known[folder]
@@ -164,8 +164,8 @@ class Lake(dg.ConfigurableResource[None]):
     def survey(self, layer: str) -> dict[str, Manifest | None]:
         """All snapshots of a layer, newest first; None for a draft.
 
-        Each manifest is read once, for none changes. One that is damaged is left out with a
-        warning: it is neither published nor a draft.
+        Each manifest is read once, because manifests never change. A snapshot with a damaged
+        manifest is left out with a warning: it is neither published nor a draft.
         """
         folders = {name: self.folder_of(layer, name) for name in self.snapshots(layer)}
         unread = [name for name, folder in folders.items() if folder not in self._known]
@@ -199,7 +199,7 @@ class Lake(dg.ConfigurableResource[None]):
         return folder in self._known or self.storage.exists(f"{folder}/{MANIFEST}")
 
     def undamaged(self, layer: str, before: str = "", after: str = "") -> Iterator[Manifest]:
-        """The published snapshots of a layer, newest first, each read when it is asked for.
+        """Yields the published snapshots of a layer, newest first; reads each one on demand.
 
         A damaged manifest is left out with a warning.
 
@@ -222,17 +222,17 @@ class Lake(dg.ConfigurableResource[None]):
             return None
 
     def _leave_out(self, error: LakeError) -> None:
-        """A run meets the same manifest many times."""
+        """Warns once, because a run reads the same damaged manifest many times."""
         self.warn_once(f"left out: {error}")
 
     def warn_once(self, text: str) -> None:
-        """Logs a warning, unless it has been logged."""
+        """Logs a warning, unless it has already been logged."""
         if text not in self._warned:
             self._warned.add(text)
             dg.get_dagster_logger().warning(text)
 
     def _parsed(self, layer: str, snapshot: str, content: bytes) -> Manifest:
-        """The manifest in a file, if it belongs to the folder where the file is."""
+        """The manifest in a file, if it belongs to the folder of the file."""
         folder = self.folder_of(layer, snapshot)
         try:
             manifest = Manifest.model_validate_json(content)
@@ -246,8 +246,8 @@ class Lake(dg.ConfigurableResource[None]):
                 )
             wrong = f"it is the manifest of {manifest.folder}"
         raise LakeError(
-            f"{self.storage.uri(folder)}/{MANIFEST} is damaged: {wrong}; put back a copy of it, "
-            "or delete it to read an older snapshot"
+            f"{self.storage.uri(folder)}/{MANIFEST} is damaged: {wrong}; restore it from a "
+            "copy, or delete it to read an older snapshot"
         )
 
     def reading(self, layer: str, snapshot: str | None = None) -> Manifest:
@@ -256,7 +256,7 @@ class Lake(dg.ConfigurableResource[None]):
         It stays the same until the run is over or writes the layer itself.
 
         Raises:
-            LakeError: when there is none, or when the files are not those of the manifest.
+            LakeError: there is none, or its files differ from the manifest.
         """
         known = self._reading.get(layer)
         if known is None or snapshot not in (None, known.snapshot):
@@ -271,10 +271,10 @@ class Lake(dg.ConfigurableResource[None]):
         return found
 
     def compared_last(self, layer: str, reader: str) -> Manifest | None:
-        """The older snapshot that another layer, `reader`, compares with what this run reads.
+        """The older snapshot of a layer that `reader`, another layer, compares with this run's.
 
-        It is the one up to which that layer has compared before, so that nothing between two of
-        its snapshots is left out, or else the previous one; None when there is nothing older.
+        It is the newest older one that `reader` was made from, so that no change is missed. If
+        there is none, it is the previous snapshot; None if nothing is older.
         """
         now = self.reading(layer)
         for manifest in self.undamaged(reader):
@@ -285,12 +285,12 @@ class Lake(dg.ConfigurableResource[None]):
         return previous and self.verified(previous)
 
     def verified(self, manifest: Manifest) -> Manifest:
-        """The same, if its files are there: an engine reads an empty folder as no rows."""
+        """The manifest, if its files are intact: an engine reads an empty folder as no rows."""
         if damage := self.damage(manifest):
             raise LakeError(
-                f"{self.storage.uri(manifest.folder)}: the files are not those of its {MANIFEST}: "
-                f"{damage}; put back what the {MANIFEST} lists and move away what it does not, or "
-                "delete it to read an older snapshot"
+                f"{self.storage.uri(manifest.folder)}: the files differ from its {MANIFEST}: "
+                f"{damage}; restore the files that it lists and move other files away, or delete "
+                f"the {MANIFEST} to read an older snapshot"
             )
         return manifest
 
@@ -304,15 +304,15 @@ class Lake(dg.ConfigurableResource[None]):
         if served and self._published.get(manifest.layer) != manifest:
             for file in manifest.files:  # bronze has one
                 if self.storage.sha256(f"{manifest.folder}/{file.path}") != served:
-                    return f"{file.path} has another content than the source served"
+                    return f"{file.path} differs from what the source served"
         return None
 
     def through_outages(self, work: Callable[[], Result], *, writes: str | None = None) -> Result:
-        """What an engine's work returns; see `Storage.through_outages`."""
+        """Runs an engine's work, repeatedly if S3 fails; see `Storage.through_outages`."""
         return self.storage.through_outages(work, writes)
 
     def _data_files(self, folder: str) -> list[StoredFile]:
-        """Without what engines and this module note beside the data: _SUCCESS, .crc, …"""
+        """The files of data, without those that engines and this module add: _SUCCESS, .crc, …"""
         return [
             file
             for file in self.storage.files(folder)
@@ -320,14 +320,14 @@ class Lake(dg.ConfigurableResource[None]):
         ]
 
     def _list_all(self) -> dict[str, list[str]]:
-        """The snapshots of all layers, listed side by side."""
+        """The snapshots of all layers, listed in parallel."""
         layers = self.layers()
         with ThreadPoolExecutor(max_workers=8) as pool:
             return dict(zip(layers, pool.map(self.snapshots, layers), strict=True))
 
     @property
     def name(self) -> str:
-        """Of all snapshots of this run: later than all others, even if the clock is late."""
+        """The name of this run's snapshots: later than all others, even if the clock is slow."""
         if self._name is None:
             if self._run_id is None or self._run_started is None:
                 raise LakeError("only a Dagster run writes to the lake")
@@ -338,31 +338,31 @@ class Lake(dg.ConfigurableResource[None]):
         return self._name
 
     def name_in(self, layer: str) -> str:
-        """Of this run's snapshot of a layer.
+        """The name of this run's snapshot of a layer.
 
-        If the run has already published the layer, because its step is tried again, the name is
-        a second later.
+        If the run has already published the layer and its step is retried, the name is a second
+        later.
         """
         if own := self._published.get(layer):
             return name_of(time_of(own.snapshot) + A_SECOND, own.run_id)
         return self.name
 
     def folder(self, layer: str) -> str:
-        """Where this run's snapshot of a layer belongs, relative to the lake."""
+        """The folder of this run's snapshot of a layer, relative to the lake."""
         return f"{layer}/{self.name_in(layer)}"
 
     @contextmanager
     def writing(self, layer: str) -> Iterator[str]:
-        """The empty folder for this run's snapshot of a layer; deleted if what follows fails.
+        """Gives an empty folder for this run's snapshot of a layer; deletes it after an error.
 
-        What an earlier try of the same run left there is deleted; so are, at a run's first
-        layer, old drafts of all layers: a disk that they fill has no room for this run.
+        First it deletes what an earlier try of the same run left there. At a run's first layer it
+        also deletes old drafts of all layers, because they may fill the disk.
 
         Raises:
-            LakeError: the disk is full; how much is free, and how much a run takes.
+            LakeError: the disk is full; the message says how much is free and how much a run takes.
         """
         folder = self.folder(layer)
-        self.snapshots(layer)  # refuses a file in the way
+        self.snapshots(layer)  # fails if a file is in place of the layer's folder
         if not self._begun:
             self._sweep_drafts()
         if folder in self._begun:
@@ -375,13 +375,13 @@ class Lake(dg.ConfigurableResource[None]):
                 try:
                     if not self.storage.exists(f"{folder}/{MANIFEST}"):
                         self.storage.delete_folder(folder)
-                except OSError as error:  # the error that brought us here matters more
-                    dg.get_dagster_logger().warning(f"{layer}: a draft stays: {error}")
+                except OSError as error:  # the first error matters more
+                    dg.get_dagster_logger().warning(f"{layer}: a draft was not deleted: {error}")
                 raise
 
     @contextmanager
     def full_disk_explained(self) -> Iterator[None]:
-        """Raises LakeError if the disk is full meanwhile: how much is free, what a run takes."""
+        """Turns an error of a full disk into a LakeError with the free space and what is needed."""
         try:
             yield
         except Exception as error:
@@ -390,7 +390,7 @@ class Lake(dg.ConfigurableResource[None]):
                 raise
             newest = (next(self.undamaged(layer), None) for layer in self.layers())
             takes = max(A_RUN, sum(manifest.bytes for manifest in newest if manifest))
-            held = tempfile.gettempdir()  # what the embedded engine holds
+            held = tempfile.gettempdir()  # where the embedded engine holds frames
             raise LakeError(
                 f"{self.storage.uri('')}: no space left on the disk. {free / 1e6:,.1f} MB are "
                 f"free there, {shutil.disk_usage(held).free / 1e6:,.1f} MB in {held}, and a run "
@@ -398,14 +398,14 @@ class Lake(dg.ConfigurableResource[None]):
             ) from error
 
     def publish(self, folder: str, **facts: Any) -> Manifest:
-        """Makes what was written in a folder what readers see.
+        """Publishes the snapshot in a folder: from now on readers see it.
 
         Args:
-            folder: as `writing` gave it.
+            folder: as returned by `writing`.
             **facts: the other attributes of the manifest.
 
         Raises:
-            FileExistsError: it is published already.
+            FileExistsError: it is already published.
         """
         layer, _, snapshot = folder.partition("/")
         manifest = Manifest(
@@ -430,7 +430,7 @@ class Lake(dg.ConfigurableResource[None]):
         if len(self.snapshots(layer)) <= self.snapshots_kept:
             return
         now = datetime.now(timezone.utc)
-        fresh = Lake(uri=self.uri, aws=self.aws)  # sees what other runs have published meanwhile
+        fresh = Lake(uri=self.uri, aws=self.aws)  # sees what other runs have published since
         fresh._storage, fresh._known, fresh._warned = self._storage, self._known, self._warned
         self._delete(layer, partial(no_longer_kept, fresh, layer, self.snapshots_kept, now))
 
@@ -440,12 +440,12 @@ class Lake(dg.ConfigurableResource[None]):
             self._delete(layer, partial(old_drafts, self, layer, now))
 
     def _delete(self, layer: str, may_go: Callable[[], list[str]]) -> None:
-        """Deletes snapshots; that it cannot is no reason to fail a good run."""
+        """Deletes snapshots. A failure is only a warning, so that a good run does not fail."""
         log = dg.get_dagster_logger()
         try:
             going = may_go()
         except Exception as error:
-            log.warning(f"{layer}: cannot tell which snapshots may go: {error}")
+            log.warning(f"{layer}: cannot determine which snapshots to delete: {error}")
             return
         for snapshot in going:
             folder = self.folder_of(layer, snapshot)

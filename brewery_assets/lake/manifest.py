@@ -1,4 +1,4 @@
-"""What a snapshot is called, and the manifest that says what is in it."""
+"""The names of snapshots, and the manifest that describes what is in a snapshot."""
 
 import re
 from datetime import datetime, timezone
@@ -13,24 +13,24 @@ _FOLDER = re.compile(r"(?:snapshot=)?([12]\d{7}T\d{6}Z-[0-9a-f]{8})")
 
 
 class Manifest(BaseModel, frozen=True):
-    """What a snapshot is: written beside its files as JSON.
+    """The description of a snapshot, written next to its files as JSON.
 
     Attributes:
         snapshot: its name: UTC time of the run's start and eight characters of the run's id.
         layer: the asset's name.
-        lake: the address of the lake in which it was written; a copy has another one.
+        lake: the path or URI of the lake where it was written; a copy of the lake has another.
         run_id: the Dagster run that wrote it.
         created_at: when it was published, UTC.
-        rows: records in it.
+        rows: the number of records.
         files: path below the snapshot, size in bytes and checksum of each file.
         codec: how the files are compressed.
-        columns: their types by name; of bronze, the fields and their JSON types.
-        made_from: for each layer it was made from, the snapshot.
-        compared_with: for each of those that it looks back from, the older snapshot.
+        columns: types by column name; for bronze, the fields and their JSON types.
+        made_from: the snapshot of each layer that it was made from.
+        compared_with: the older snapshot, by layer, if it compares two snapshots of a layer.
         checks: name, outcome and numbers of each check when it was published.
-        rows_by_folder: of a partitioned table, the rows in each folder of files.
-        source: of bronze, what the source said and how it was read.
-        folder_name: of its folder; None if that is the snapshot's name.
+        rows_by_folder: for a partitioned table, the number of rows in each folder.
+        source: for bronze, what the source said and how it was read.
+        folder_name: the name of its folder; None if it is the snapshot's name.
     """
 
     snapshot: str
@@ -51,12 +51,12 @@ class Manifest(BaseModel, frozen=True):
 
     @property
     def folder(self) -> str:
-        """Relative to the lake."""
+        """The path of its folder, relative to the lake."""
         return f"{self.layer}/{self.folder_name or self.snapshot}"
 
     @property
     def bytes(self) -> int:
-        """Of all files together."""
+        """The total size of its files."""
         return sum(file.bytes for file in self.files)
 
     def check(self, name: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Manifest(BaseModel, frozen=True):
 
 
 def number_before(previous: Manifest | None, check: str, number: str) -> Any:
-    """A number of a check of the previous snapshot; None if there is none."""
+    """A number of a check in the previous snapshot; None if there is none."""
     return previous.check(check).get(number) if previous else None
 
 
@@ -79,9 +79,9 @@ def why_damaged(error: ValidationError) -> str:
 
 
 def snapshot_in(folder: str) -> str | None:
-    """The snapshot's name in a folder's name, of which `snapshot=…` is the older form.
+    """The name of the snapshot in a folder; None if the folder has another kind of name.
 
-    None for any other folder.
+    An older form of the folder's name is `snapshot=…`.
     """
     match = _FOLDER.fullmatch(folder)
     if match is None:

@@ -1,4 +1,4 @@
-"""An S3 that is away for a while: what an engine did meanwhile is done again."""
+"""Outages of S3: an engine's work is repeated when S3 is available again."""
 
 import itertools
 import re
@@ -16,8 +16,8 @@ from tenacity import (
 
 from brewery_assets.lake.storage import Result
 
-# What Sail (object_store) and Hadoop's S3A say once their own tries, of two seconds and a minute,
-# are over. A refusal of S3, such as AccessDenied, is none of these.
+# Messages of Sail (object_store) and Hadoop's S3A after their own retries, which take two seconds
+# and a minute. A refusal by S3, such as AccessDenied, does not match.
 SAID_BY_ENGINES = re.compile(
     r"Connection refused \(os error"
     r"|Generic S3 error: .*(after \d+ retries|HTTP error)"
@@ -29,12 +29,12 @@ SAID_BY_ENGINES = re.compile(
 def through_outages(
     work: Callable[[], Result], clear: Callable[[], None], patience: float
 ) -> Result:
-    """What the work returns; it is done again after an error of an engine that reached no S3.
+    """Runs the work and returns its result; repeats it if the engine could not reach S3.
 
     Args:
-        work: reads or writes as a whole.
-        clear: deletes what the work has written, before it is done again.
-        patience: seconds after which it is not done again.
+        work: a complete read or write.
+        clear: deletes what the work has written, before it is repeated.
+        patience: seconds after which it is not repeated.
     """
     tries = itertools.count()
 
@@ -58,8 +58,10 @@ def _is_outage(error: BaseException) -> bool:
 
 
 def warn(state: RetryCallState) -> None:
-    """Logs why something is tried again, and when."""
+    """Logs why and when a request is retried."""
     error = state.outcome and state.outcome.exception()
     seconds = state.next_action.sleep if state.next_action else 0
     said = " ".join(str(error).split())[:300]
-    dg.get_dagster_logger().warning(f"S3 is away, the next try is in {seconds:.1f} s: {said}")
+    dg.get_dagster_logger().warning(
+        f"S3 is unavailable, the next try is in {seconds:.1f} s: {said}"
+    )

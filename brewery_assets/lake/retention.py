@@ -1,4 +1,4 @@
-"""Which snapshots stay, and which are deleted."""
+"""Which snapshots are kept, and which are deleted."""
 
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -6,12 +6,12 @@ from typing import Protocol
 from brewery_assets.lake.manifest import Manifest, time_of
 
 DRAFTS_KEPT = timedelta(days=1)
-# Longer than a reader needs that has just chosen a snapshot, or the run that wrote it.
+# A reader that has just chosen a snapshot, or the run that wrote it, needs it for less time.
 SUPERSEDED_KEPT = timedelta(hours=1)
 
 
 class Snapshots(Protocol):
-    """What is asked of a lake here."""
+    """The part of a lake that this module uses."""
 
     def layers(self) -> list[str]: ...
     def snapshots(self, layer: str) -> list[str]: ...
@@ -21,11 +21,11 @@ class Snapshots(Protocol):
 
 
 def no_longer_kept(lake: Snapshots, layer: str, keep: int, now: datetime) -> list[str]:
-    """The published snapshots of a layer that can go, after a publication.
+    """The published snapshots of a layer that can be deleted after a publication.
 
-    The `keep` newest stay, and any that a kept snapshot of another layer was made from. None
-    goes in its first hour, nor in the hour after a newer one was published. Names say what is
-    newest, but not when: they never go back, even if the clock was ahead once.
+    The `keep` newest are kept, and any that a kept snapshot of another layer was made from. None
+    is deleted in its first hour, or in the hour after a newer one was published. Names give only
+    the order, not the age: they never go back, even if the clock was once ahead.
     """
     old = set()
     superseded = now
@@ -47,8 +47,8 @@ def no_longer_kept(lake: Snapshots, layer: str, keep: int, now: datetime) -> lis
 def old_drafts(lake: Snapshots, layer: str, now: datetime) -> list[str]:
     """The drafts of a layer that are older than a day.
 
-    A draft whose name is in the future is as old as its newest file. It is in any case older
-    than what was published under a later name.
+    If a draft's name is in the future, the time of its newest file counts. A draft is always older
+    than the snapshots published under later names.
     """
     if all(now - DRAFTS_KEPT < time_of(name) <= now for name in lake.snapshots(layer)):
         return []

@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 from brewery_assets.lake.lake import Lake
 from brewery_assets.lake.manifest import Manifest
 
-AT_ONCE = 20  # files that are in memory
+AT_ONCE = 20  # files that are read into memory together
 
 
 class UnreadableError(ValueError):
-    """A file of a snapshot is missing, or is no Parquet file."""
+    """A file of a snapshot is missing, or is not a Parquet file."""
 
 
 def parquet_files(lake: Lake, manifest: Manifest) -> Iterator[pq.ParquetFile]:
-    """The files of a snapshot of Parquet files, some of them in memory at a time.
+    """The Parquet files of a snapshot, a few of them in memory at a time.
 
     Raises:
         UnreadableError: with the path of the file below the snapshot.
@@ -30,11 +30,11 @@ def _parquet_file(path: str, content: bytes) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        raise UnreadableError(f"{path} is no Parquet file: {error}") from None
+        raise UnreadableError(f"{path} is not a Parquet file: {error}") from None
 
 
 def rows_in(lake: Lake, manifest: Manifest) -> int | None:
-    """How many rows the files have; None for the report, which has none.
+    """The number of rows in the files; None for the report, which has no rows.
 
     Raises:
         UnreadableError: as `parquet_files`.
@@ -60,10 +60,9 @@ def total_of(lake: Lake, manifest: Manifest, column: str) -> int:
 
 
 def table_of(file: pq.ParquetFile) -> pa.Table:
-    """All of a file, read in this thread alone.
+    """The content of a file, read in this thread only.
 
-    A thread of Arrow's that lets go of Python's bytes when Python is just ending brings the
-    process down.
+    The process crashes if an Arrow thread frees Python's bytes while Python is shutting down.
     """
     return file.read(use_threads=False)
 

@@ -34,22 +34,22 @@ from brewery_assets.lake.outages import through_outages, warn
 from brewery_assets.lake.storage import OUTAGE, Result, StoredFile
 from brewery_assets.settings import SettingsError
 
-AT_ONCE = 10  # as many as boto3's pool has connections
+AT_ONCE = 10  # the number of connections in boto3's pool
 PROBE = ".probe"
 QUOTE = '"'
 TRIES = 5
-KEYS = 1000  # that one request deletes
-LATE = 4.0  # seconds; Sail gives up a request after two
+KEYS = 1000  # per delete request
+LATE = 4.0  # seconds; Sail gives up on a request after two
 NOT_FOUND = ("404", "NoSuchKey")
 TAKEN = ("412", "PreconditionFailed")
-CONFLICT = ("409", "ConditionalRequestConflict")  # with a request that is still under way
+CONFLICT = ("409", "ConditionalRequestConflict")  # with a request that is still running
 CUT = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 UNREACHED = (BotoConnectionError, HTTPClientError, IncompleteReadError)
 CANNOT_NOW = (500, 502, 503, 504)
 
 
 class S3Error(OSError):
-    """S3 refused or could not do what was asked: where, and why."""
+    """S3 refused a request or failed to serve it; the message has the URI and the reason."""
 
     def __init__(self, uri: str, reason: str) -> None:
         super().__init__(f"{uri}: {reason}")
@@ -57,7 +57,7 @@ class S3Error(OSError):
 
 
 class ConflictError(S3Error):
-    """Another request for the same key is under way: ask again."""
+    """Another request for the same key is still running; a retry may succeed."""
 
 
 class AwayError(S3Error):
@@ -69,8 +69,8 @@ class Bucket:
 
     Args:
         uri: s3://bucket/prefix.
-        aws: where S3 is.
-        patience: seconds to wait for a store that has answered before and is away.
+        aws: how to reach S3.
+        patience: seconds to wait for an unavailable store that has answered before.
     """
 
     def __init__(self, uri: str, aws: Aws, patience: float = OUTAGE) -> None:
@@ -82,7 +82,7 @@ class Bucket:
         self.creates_once = False
         try:
             self.client = aws.client("s3")
-        except (BotoCoreError, ValueError) as error:  # an unknown profile, an endpoint that is none
+        except (BotoCoreError, ValueError) as error:  # an unknown profile, a bad endpoint
             raise SettingsError(f"LAKE_URI={uri}: {why(error)}") from None
 
     def prepare(self) -> None:
@@ -90,7 +90,7 @@ class Bucket:
             self.folders("")
             if not endpoint_of(self.client):
                 self._require_the_region()
-            self.write(PROBE, b"")  # that it may be written shows only by trying
+            self.write(PROBE, b"")  # only a write shows that writes are allowed
             self.creates_once = self._refuses_what_exists()
             self.delete(PROBE)
             self._patience = self._outage
@@ -98,7 +98,7 @@ class Bucket:
             raise SettingsError(f"LAKE_URI={self.root}: {error.reason}") from None
 
     def _refuses_what_exists(self) -> bool:
-        """Some stores take `If-None-Match` and overwrite all the same."""
+        """Whether `If-None-Match` works; some stores accept it but still overwrite the object."""
 
         def refuses() -> bool:
             try:
@@ -110,10 +110,10 @@ class Bucket:
         return any(refuses() for _ in range(TRIES))  # another run may just have deleted it
 
     def _require_the_region(self) -> None:
-        """boto3 finds a bucket in whichever region it is, engines do not."""
+        """Refuses a wrong region: boto3 finds a bucket in any region, but engines do not."""
         try:
             answer = self.client.head_bucket(Bucket=self.bucket)
-        except ClientError as error:  # S3 tells the region even who may not ask
+        except ClientError as error:  # S3 returns the region even if it denies access
             answer = error.response
         except BotoCoreError as error:
             raise S3Error(self.root, why(error)) from None
@@ -144,7 +144,7 @@ class Bucket:
             )
             for page in self._listed(below)
             for found in page.get("Contents", [])
-            if not found["Key"].endswith("/")  # a marker that stands for a folder
+            if not found["Key"].endswith("/")  # an empty object that marks a folder
         )
 
     def last_change(self, path: str) -> datetime | None:
@@ -168,7 +168,7 @@ class Bucket:
 
     @retry(retry=retry_if_exception_type(CUT), stop=stop_after_attempt(TRIES), reraise=True)
     def _whole(self, key: str) -> bytes:
-        """boto3 itself asks again only as long as no byte of the body has come."""
+        """The whole object. boto3 itself retries only until the first byte of the body arrives."""
         content: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return content
 
@@ -186,7 +186,7 @@ class Bucket:
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"  # for browsers
         self._asked(
             path,
-            lambda: self.client.upload_fileobj(  # in parts when it is large; whole or not there
+            lambda: self.client.upload_fileobj(  # in parts if it is large; all or nothing
                 io.BytesIO(content),
                 self.bucket,
                 self.prefix + path,
@@ -231,7 +231,7 @@ class Bucket:
                 self._delete(path, keys)
 
     def _delete(self, path: str, keys: list[str], tries: int = TRIES) -> None:
-        """At most 1,000 keys; those that S3 was too busy for, again."""
+        """Deletes at most 1,000 keys; retries those for which S3 was too busy."""
         wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
         answer = self._asked(
             path, lambda: self.client.delete_objects(Bucket=self.bucket, Delete=wanted)
@@ -258,7 +258,7 @@ class Bucket:
         )
 
     def _cleared(self, path: str) -> None:
-        """Empties a folder; a write that has failed may still have requests under way."""
+        """Empties a folder until it stays empty: a failed write may have requests still running."""
         self.delete_folder(path)
         time.sleep(LATE)
         while self.files(path):
@@ -266,7 +266,7 @@ class Bucket:
             time.sleep(LATE)
 
     def _asked(self, path: str, request: Callable[[], Result]) -> Result:
-        """S3's answer; a store that has answered before is waited for."""
+        """S3's answer; waits for an unavailable store if it has answered before."""
 
         def ask() -> Result:
             with self._explained(path):
@@ -282,7 +282,7 @@ class Bucket:
         try:
             return again(ask)
         except AwayError:
-            self._patience = 0.0  # the run fails; what it deletes now must not wait as long again
+            self._patience = 0.0  # the run fails; its cleanup must not wait again
             raise
 
     @contextmanager

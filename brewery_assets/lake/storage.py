@@ -1,4 +1,4 @@
-"""Where files lie: the few operations that a lake needs of a folder or of an object store."""
+"""File storage: the operations that a lake needs from a folder or an object store."""
 
 import errno
 import hashlib
@@ -16,20 +16,20 @@ from typing import NamedTuple, Protocol, TypeVar
 from brewery_assets.settings import SettingsError
 
 PART = ".{name}.{id}.part"
-PARTS_KEPT = 3600.0  # seconds; no write takes as long, so an older part is of a killed run
+PARTS_KEPT = 3600.0  # seconds; no write takes this long, so an older part is left from a killed run
 CHUNK = 2**20
-OUTAGE = 90.0  # seconds: a server that was killed is there again in a minute
+OUTAGE = 90.0  # seconds; a server that was killed is back within a minute
 Result = TypeVar("Result")
 Version = tuple[int, int, int, int]
 
 
 class StoredFile(NamedTuple):
-    """A file of a listing.
+    """A file in a listing.
 
     Attributes:
-        path: relative to what was listed.
+        path: relative to the listed folder.
         bytes: its size.
-        checksum: of its content: `sha256:…` in a folder, `etag:…` in a bucket; None in the
+        checksum: `sha256:…` of its content in a folder, `etag:…` in a bucket; None in the
             manifests of older versions.
     """
 
@@ -39,32 +39,32 @@ class StoredFile(NamedTuple):
 
 
 class Storage(Protocol):
-    """Paths are relative to the lake, with `/` between their parts, on every platform.
+    """The interface of a storage. Paths are relative to the lake, with `/` on every platform.
 
     Attributes:
-        creates_once: whether `create` refuses a file that exists; known once it is prepared.
+        creates_once: whether `create` refuses an existing file; known after `prepare`.
     """
 
     @property
     def creates_once(self) -> bool: ...
 
     def prepare(self) -> None:
-        """Makes sure that it can be written; SettingsError when it cannot."""
+        """Checks that it can be written; SettingsError if it cannot."""
         ...
 
     def uri(self, path: str) -> str:
-        """The path as an engine and a person take it."""
+        """The full path or URI, for engines and people."""
         ...
 
     def free(self) -> int | None:
-        """Bytes that are free; None where there is no such limit."""
+        """Free bytes; None if there is no limit."""
         ...
 
     def folders(self, path: str) -> list[str]:
-        """The names of the folders directly below, sorted; none when there is no such path.
+        """The names of the folders directly below, sorted; empty if the path does not exist.
 
         Raises:
-            NotADirectoryError: the path is a file, where that leaves no room for a folder.
+            NotADirectoryError: the path is a file (on S3 a file and a folder can share a path).
         """
         ...
 
@@ -89,43 +89,43 @@ class Storage(Protocol):
         ...
 
     def sha256(self, path: str) -> str:
-        """Of the file's content, in hexadecimal; FileNotFoundError when there is none."""
+        """The SHA-256 of the file's content, in hexadecimal; FileNotFoundError if it is missing."""
         ...
 
     def write(self, path: str, content: bytes) -> None:
-        """The file whole or not at all, in the place of an older one."""
+        """Writes the file completely or not at all, and replaces an older one."""
         ...
 
     def create(self, path: str, content: bytes) -> None:
-        """The same, but FileExistsError when it exists: of two that try, one wins."""
+        """Like `write`, but FileExistsError if the file exists: of two writers, one wins."""
         ...
 
     def delete(self, path: str) -> None:
-        """The file; nothing when there is none."""
+        """Deletes the file, if it exists."""
         ...
 
     def delete_each(self, paths: Sequence[str]) -> None:
-        """Files; those that do not exist are none."""
+        """Deletes those of the files that exist."""
         ...
 
     def delete_folder(self, path: str) -> None:
-        """The folder with all below it; nothing when there is none."""
+        """Deletes the folder and everything below it, if it exists."""
         ...
 
     def through_outages(self, work: Callable[[], Result], writes: str | None) -> Result:
-        """What the work returns, which an engine does on this storage.
+        """Runs an engine's work on this storage, and returns its result.
 
-        If the storage was away meanwhile, the work is done again.
+        If the storage was unavailable, the work is repeated.
 
         Args:
-            work: reads or writes as a whole, so that it may be done again.
-            writes: the folder that it fills; it is deleted before the work is done again.
+            work: a complete read or write, so that it can be repeated.
+            writes: the folder that it writes; deleted before the work is repeated.
         """
         ...
 
 
 def is_full(error: Exception) -> bool:
-    """Whether a disk or a quota is full, in Python's words or in an engine's."""
+    """Whether an error of Python or of an engine means that a disk or a quota is full."""
     full = os.strerror(errno.ENOSPC)
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or full in str(error)
 
@@ -142,7 +142,7 @@ class Folder:
     def prepare(self) -> None:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):  # a read-only mount shows only by trying
+            with tempfile.TemporaryFile(dir=self.root):  # detects a read-only mount
                 pass
         except OSError as error:
             raise SettingsError(
@@ -164,7 +164,7 @@ class Folder:
         except PermissionError:
             if self.root / path == self.root:
                 raise
-            return []  # lost+found, say: not ours
+            return []  # such as lost+found: not part of the lake
 
     def files(self, path: str) -> list[StoredFile]:
         base = self.root / path
@@ -196,9 +196,9 @@ class Folder:
         return self._sum(self.root / path)
 
     def _sum(self, file: Path) -> str:
-        """A file is read once, and again only if it is another one since."""
+        """The checksum of a file, which is read again only if it has changed."""
         found = file.stat()
-        # The time of the last change of a file's status cannot be set.
+        # Programs cannot set st_ctime, the time of the last change of a file's status.
         version = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         known = self._sums.get(file)
         if known is None or known[0] != version:
@@ -238,12 +238,12 @@ class Folder:
     def through_outages(
         self,
         work: Callable[[], Result],
-        writes: str | None,  # noqa: ARG002  # a folder is never away
+        writes: str | None,  # noqa: ARG002  # a folder has no outages
     ) -> Result:
         return work()
 
     def _written_aside(self, path: str, content: bytes) -> Path:
-        """A hidden file beside the real one, on the disk itself before it gets its name."""
+        """A hidden file next to the target, flushed to the disk before it gets its final name."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep_parts(target.parent)
@@ -253,7 +253,7 @@ class Folder:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """A file that is whole and on the disk itself, or not there."""
+    """Writes a new file and flushes it to the disk; after an error there is no file."""
     with path.open("xb") as file:
         try:
             file.write(content)
@@ -265,7 +265,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 
 def _sweep_parts(folder: Path) -> None:
-    """Deletes what killed runs left of files that they were writing."""
+    """Deletes partly written files of killed runs."""
     for part in folder.glob(PART.format(name="*", id="[0-9a-f]" * 32)):
         with suppress(OSError):  # another run has deleted it, or it is not ours
             if part.stat().st_mtime < time.time() - PARTS_KEPT:

@@ -1,4 +1,4 @@
-"""What a layer's table is: its schema, written out, and what people are shown of it."""
+"""The tables of the layers: explicit schemas and previews."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from brewery_assets.presentation import markdown_text
 
 
 def column(name: str, kind: DataType, description: str) -> StructField:
-    """A column of a schema; the description travels as its comment."""
+    """A column of a schema; the description is stored as its comment."""
     return StructField(name, kind, metadata={"comment": description})
 
 
@@ -35,12 +35,12 @@ class Table:
     """One Parquet table of the lake.
 
     Attributes:
-        name: of its asset and of its folder.
+        name: the name of its asset and of its folder.
         schema: every column, partitions last; each has a comment.
-        partition_by: the columns that are folders; there is one file in each.
-        sort_by: the columns by which each file is sorted; so the same rows are the same bytes.
+        partition_by: the partition columns; each partition is a folder with one file.
+        sort_by: the columns by which each file is sorted, so that equal rows give equal bytes.
         lineage: for each column, the (asset, column) pairs that it comes from.
-        preview: counts the rows and shows some, in as few passes as can be.
+        preview: counts the rows and shows some, in as few passes as possible.
     """
 
     name: str
@@ -52,17 +52,17 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """Names, in the schema's order."""
+        """The names of the columns, in the schema's order."""
         return list(self.schema.fieldNames())
 
     @property
     def types(self) -> dict[str, str]:
-        """For each column its type, as Spark writes it."""
+        """The Spark type of each column, by name."""
         return {field.name: field.dataType.simpleString() for field in self.schema.fields}
 
     def files_of(self, rows: DataFrame) -> DataFrame:
-        """The rows, distributed as the files are to be."""
-        # Not orderBy().coalesce(1): on Sail that is several files in no order.
+        """The rows, distributed and sorted for the files."""
+        # Not orderBy().coalesce(1): Sail would write several unsorted files.
         files = rows.repartition(*self.partition_by or (1,))
         if self.sort_by:
             return files.sortWithinPartitions(*self.partition_by, *self.sort_by)
@@ -83,9 +83,10 @@ class Table:
         return rows.where(F.concat_ws("/", *self._parts()).isin(*folders))
 
     def schema_of(self, columns: Mapping[str, str]) -> StructType:
-        """Of a snapshot with the given columns, the part that an older version wrote like today's.
+        """The part of the schema that a snapshot with the given columns shares.
 
-        What it lacks would be read as nulls, and what has another type not at all.
+        An older version may lack a column, which would be read as nulls, or have another type for
+        it, which cannot be read.
         """
         return StructType(
             [f for f in self.schema.fields if columns.get(f.name) == self.types[f.name]]
@@ -111,13 +112,13 @@ class Table:
 
 
 def empty(spark: SparkSession, schema: StructType) -> DataFrame:
-    """No rows of a schema; `createDataFrame` would not do: a Spark 3.5 server refuses it."""
-    # Not F.lit(None): Sail takes a literal for one value, and its count_distinct of no rows is 1.
+    """An empty frame with a schema. A Spark 3.5 server refuses `createDataFrame`."""
+    # Not F.lit(None): Sail's count_distinct of a literal is 1 even for no rows.
     return spark.range(0).select(*(_no_value(f.dataType).alias(f.name) for f in schema))
 
 
 def _no_value(kind: DataType) -> Column:
-    if isinstance(kind, ArrayType):  # no number can be cast to one
+    if isinstance(kind, ArrayType):  # a number cannot be cast to an array
         return F.from_json(F.col("id").cast("string"), kind.simpleString())
     return F.col("id").cast(kind)
 
@@ -129,7 +130,7 @@ def small(spark: SparkSession, rows: Sequence[Mapping[str, Any]], schema: Struct
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table of a header that is Markdown and rows that are not; nulls are blank."""
+    """A Markdown table. The header is Markdown already; the rows are escaped, nulls blank."""
     cells = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 

@@ -1,4 +1,4 @@
-"""bronze_breweries: the source read whole, as served."""
+"""bronze_breweries: the complete source, as served."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ FIELDS = {
     "address_2": ("string", "Second line of the address."),
     "address_3": ("string", "Third line of the address."),
     "city": ("string", "City or town."),
-    "state_province": ("string", "State, province or region, as spelled by whoever entered it."),
+    "state_province": ("string", "State, province or region, in many spellings."),
     "postal_code": ("string", "Postcode."),
     "country": ("string", "Country."),
     "longitude": ("number", "Degrees east; text in some versions of the API."),

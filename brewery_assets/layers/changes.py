@@ -1,4 +1,4 @@
-"""gold_brewery_changes: which breweries came, went or changed from one snapshot to the next."""
+"""gold_brewery_changes: the breweries that were added, removed or changed between snapshots."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -16,37 +16,37 @@ CHANGE = StructType([text(name, "") for name in ("column", "old", "new")])
 SCHEMA = StructType(
     [
         text("id", "Identifies the brewery; the source's UUID."),
-        text("name", "The brewery's name; of a removed one, the last."),
-        text("brewery_type", "As in silver; of a removed one, the last."),
-        text("country", "The country's slug; of a removed one, the last."),
-        text("state", "The state's slug; of a removed one, the last."),
+        text("name", "The brewery's name; if it was removed, the last one."),
+        text("brewery_type", "As in silver; if it was removed, the last one."),
+        text("country", "The country's slug; if it was removed, the last one."),
+        text("state", "The state's slug; if it was removed, the last one."),
         text("change", "added, removed or changed."),
         column(
             "changed_columns",
             ArrayType(CHANGE),
-            "Of a changed one: each column of silver that differs, with the old and the new value.",
+            "If changed: each column of silver that differs, with the old and the new value.",
         ),
     ]
 )
 KEPT = ("id", "name", "brewery_type", "country", "state")
-SLUGS = ("country", "state")  # of the names, which are compared
+SLUGS = ("country", "state")  # derived from the names, which are compared
 NOT_OPEN = ("closed", "planning")
 PLACE = ("city", "state_name", "country_name")
-TINY = 0.001  # below it engines write 1.2E-4 or 0.00012
+TINY = 0.001  # below it, some engines write 1.2E-4, others 0.00012
 SHOWN = 20
 
 
 def no_changes(session: SparkSession) -> DataFrame:
-    """No rows."""
+    """An empty table of changes."""
     return empty(session, SCHEMA)
 
 
 def changes(now: DataFrame, before: DataFrame) -> DataFrame:
-    """One row per brewery id that is new, gone or not as it was.
+    """One row per brewery id that was added, removed or changed.
 
     Args:
         now: silver, or those partitions of it that differ.
-        before: the same of an older silver; a column that it lacks is not compared.
+        before: the same part of an older silver; a column that it lacks is not compared.
     """
     compared = [
         name for name in now.columns if name in before.columns and name not in ("id", *SLUGS)
@@ -55,7 +55,7 @@ def changes(now: DataFrame, before: DataFrame) -> DataFrame:
     old = before.select(*(F.col(name).alias(f"old_{name}") for name in before.columns))
     sides = new.join(old, F.col("new_id") == F.col("old_id"), how="full")
     added, removed = F.col("old_id").isNull(), F.col("new_id").isNull()
-    different = reduce(or_, map(_differs, ("id", *compared)))  # few rows, mostly: they come first
+    different = reduce(or_, map(_differs, ("id", *compared)))  # usually few rows: filtered first
     changed = F.filter(
         F.array(*(F.when(_differs(name), _change(name)) for name in compared)),
         lambda change: change.isNotNull(),
@@ -94,7 +94,7 @@ def _text(side: str, name: str) -> Column:
 
 
 def events() -> dict[str, Column]:
-    """For rows of this table, what happened to the breweries; none may apply, or several."""
+    """A condition per event, for rows of this table; a row may match none or several."""
     added = F.col("change") == "added"
     opened = _any(lambda was: _is("brewery_type", was) & _shut(was.old) & ~_shut(was.new))
     moved = _any(lambda was: was["column"].isin(*PLACE) & was.old.isNotNull() & was.new.isNotNull())
@@ -120,14 +120,14 @@ def _shut(brewery_type: Column) -> Column:
 
 
 def preview(found: DataFrame) -> Preview:
-    """Rows, what happened how often, which columns changed, and some of the rows."""
+    """The number of rows, of events and of changes by column, and some of the rows."""
     totals = found.agg(
         F.count(F.lit(1)).alias("rows"),
         *(F.count_if(happened).alias(name) for name, happened in events().items()),
     ).collect()[0]
     if not totals.rows:
         return Preview(
-            0, "No brewery came, went or changed, or there is no snapshot to compare with."
+            0, "No brewery was added, removed or changed, or there is no snapshot to compare with."
         )
     columns = found.select(F.inline("changed_columns")).groupBy("column").count()
     counted = columns.orderBy(F.desc("count"), "column").collect()

@@ -1,4 +1,4 @@
-"""gold_brewery_counts: how many breweries of which type there are where."""
+"""gold_brewery_counts: the number of breweries by country, state and type."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def counts(silver: DataFrame) -> DataFrame:
     """One row per (country, state, brewery_type)."""
     typed = silver.withColumn("brewery_type", F.coalesce("brewery_type", F.lit("unknown")))
     grouped = typed.groupBy(*KEY).agg(
-        # The names are one for each slug; any aggregate that takes one of them would do.
+        # Each slug has one name, so any aggregate that picks one value would do.
         F.min("country_name").alias("country_name"),
         F.min("state_name").alias("state_name"),
         F.count(F.lit(1)).alias("brewery_count"),
@@ -37,7 +37,7 @@ def counts(silver: DataFrame) -> DataFrame:
 
 
 def preview(gold: DataFrame) -> Preview:
-    """Rows, and the twenty largest counts."""
+    """The number of rows, and the twenty largest counts."""
     shown = ("country_name", "state_name", "brewery_type", "brewery_count")
     top = gold.orderBy(F.desc("brewery_count"), *KEY).limit(20).select(*shown)
     return Preview(gold.count(), markdown(shown, top.collect()))

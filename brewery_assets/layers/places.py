@@ -16,7 +16,7 @@ LONGEST_SLUG = 80  # a folder's name may have 255 bytes on common file systems
 
 
 class Spelling(NamedTuple):
-    """A (country, state) pair as the source spells it, and how many records do."""
+    """A (country, state) pair as the source spells it, and the number of records with it."""
 
     country: str | None
     state: str | None
@@ -24,7 +24,7 @@ class Spelling(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A spelling and what it stands for; the slugs are never null, the names may be."""
+    """A spelling and the place that it means; the slugs are never null, the names may be."""
 
     country_spelling: str | None
     state_spelling: str | None
@@ -37,7 +37,7 @@ class Place(NamedTuple):
 def slug(name: str | None) -> str:
     """The name as Open Brewery DB writes it in `by_state=new_york`: a to z, 0 to 9 and `_`.
 
-    Null, blank and what has no letter at all is `unknown`.
+    A name that is null or blank, or that has no letter or digit, is `unknown`.
     """
     ascii_name = anyascii(name or "").lower()
     found = re.sub(r"[^a-z0-9]+", "_", ascii_name).strip("_")
@@ -50,8 +50,8 @@ def slug(name: str | None) -> str:
 def conform(spellings: Iterable[Spelling]) -> list[Place]:
     """One place for each spelling, in order.
 
-    Spellings of one slug are one place, under the most frequent of them (the first in order on a
-    tie); place_aliases.csv has gone before. A missing country or state has no name.
+    place_aliases.csv is applied first. Then spellings with the same slug are one place; its name is
+    the most frequent one (on a tie, the first in order). A missing country or state has no name.
     """
     pairs = sorted(spellings, key=lambda pair: (pair.country or "", pair.state or ""))
     resolved = [_resolved(pair) for pair in pairs]
@@ -60,7 +60,7 @@ def conform(spellings: Iterable[Spelling]) -> list[Place]:
     for (country_name, state_name), pair in zip(resolved, pairs, strict=True):
         countries[slug(country_name), country_name] += pair.records
         states[slug(country_name), slug(state_name), state_name] += pair.records
-    # most_common keeps the order of equals, so on a tie the first in order comes last and stays.
+    # most_common keeps the order of ties; reversed, the first of them comes last and is kept.
     country_names = {key: name for (key, name), _ in reversed(countries.most_common())}
     state_names = {(c, key): name for (c, key, name), _ in reversed(states.most_common())}
     places = []
@@ -85,7 +85,7 @@ def _resolved(pair: Spelling) -> tuple[str, str]:
 
 
 def alias_slugs() -> set[tuple[str, str]]:
-    """The (country, state) slugs that place_aliases.csv knows as the right ones."""
+    """The (country, state) slugs of the correct names in place_aliases.csv."""
     return {(country, slug(name)) for (country, _), name in aliases().items()}
 
 
@@ -97,7 +97,7 @@ def aliases() -> dict[tuple[str, str], str]:
 
 @cache
 def misspellings() -> dict[tuple[str, str], str]:
-    """Of the aliases, why each one that is no name in another language is wrong."""
+    """The reason why an alias is wrong, for each that is not a name in another language."""
     return {_key(row): row["why"] for row in _alias_rows() if row["misspelled"] == "yes"}
 
 

@@ -1,4 +1,4 @@
-"""silver_breweries and rejected_breweries: bronze's lines as typed columns, none of them lost."""
+"""silver_breweries and rejected_breweries: each line of bronze, in typed columns or rejected."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -48,8 +48,8 @@ SCHEMA = StructType(
         text("city", "As served, trimmed."),
         text("state_province", "State, province or region as the source spells it, trimmed."),
         text("postal_code", "As text: leading zeros matter."),
-        text("country_name", "The country's name, one spelling for one country."),
-        text("state_name", "The state's name, one spelling for one state; null when missing."),
+        text("country_name", "The country's name, one spelling per country."),
+        text("state_name", "The state's name, one spelling per state; null when missing."),
         text("phone", "As served, trimmed."),
         text("website_url", "As served, trimmed."),
         column("longitude", DoubleType(), "Degrees east, -180 to 180; null without a latitude."),
@@ -60,7 +60,7 @@ SCHEMA = StructType(
 )
 REJECTED_SCHEMA = StructType(
     [
-        text("line", "The record as it stands in bronze."),
+        text("line", "The record as in bronze."),
         text("reason", "Why silver refused it."),
     ]
 )
@@ -69,15 +69,15 @@ PLACES = StructType([StructField(name, StringType()) for name in Place._fields])
 
 
 def blank_to_null(value: Column) -> Column:
-    """Trimmed of Unicode white space (`trim` knows the space alone); null when nothing is left."""
+    """Trims Unicode white space (`trim` removes only spaces); null if nothing is left."""
     return F.nullif(F.btrim(value, F.lit(WHITE_SPACE)), F.lit(""))
 
 
 def degrees(value: Column, limit: int) -> Column:
     """A coordinate; null unless it is a decimal number from -limit to limit.
 
-    The text is trimmed, as `parse` gives it. The pattern comes first because the engines' casts
-    differ: Spark takes 12d, both take NaN.
+    The text is already trimmed by `parse`. The pattern is checked first because the engines' casts
+    differ: Spark accepts 12d, both accept NaN.
     """
     number = F.when(value.rlike(NUMBER), value).try_cast("double")
     return F.when(number.between(-limit, limit), number)
@@ -86,13 +86,12 @@ def degrees(value: Column, limit: int) -> Column:
 def parse(lines: DataFrame, names: Sequence[str] = SERVED_TEXT + SERVED_NUMBERS) -> DataFrame:
     """The named fields of each line as text, trimmed; all null for a broken line.
 
-    The line itself stands beside them if it is no brewery, and is null otherwise.
-
-    A field that is blank or missing has the value of its older name, if there is one.
+    The column `line` has the line itself if it is not a brewery, and is null otherwise. A blank or
+    missing field gets the value of its older name, if there is one.
     """
     served_as = {name: (name, *OLDER_NAMES.get(name, ())) for name in names}
-    # As text, for any type: the API serves coordinates as numbers or as text by version, and
-    # the engines' JSON readers disagree on a value of another type than the schema's.
+    # All types are read as text: the API serves coordinates as numbers or text, depending on its
+    # version, and the engines' JSON readers treat a value of an unexpected type differently.
     fields = [field for each in served_as.values() for field in each]
     schema = StructType([StructField(field, StringType()) for field in fields])
     served = lines.select("line", F.from_json("line", schema).alias("served"))
@@ -110,8 +109,8 @@ def parse(lines: DataFrame, names: Sequence[str] = SERVED_TEXT + SERVED_NUMBERS)
 def _field(name: str) -> Column:
     """A field of a parsed line, as text.
 
-    Coordinates are taken from the line once more: Sail's from_json rounds some numbers wrongly in
-    the last digit (93 of 9,387 longitudes of the real data), its get_json_object does not.
+    Coordinates are read from the line again: Sail's from_json rounds some numbers wrongly in the
+    last digit (93 of 9,387 longitudes of the real data), but its get_json_object does not.
     """
     parsed = F.col("served")[name]
     if name not in SERVED_NUMBERS:
@@ -120,12 +119,12 @@ def _field(name: str) -> Column:
 
 
 def is_brewery() -> Column:
-    """Whether a parsed line is one: it has an id and a name. Never null."""
+    """Whether a parsed line is a brewery: it has an id and a name. Never null."""
     return F.col("id").isNotNull() & F.col("name").isNotNull()
 
 
 def refusal() -> Column:
-    """Why a parsed line is no brewery; null when it is one."""
+    """Why a parsed line is not a brewery; null if it is one."""
     broken = F.coalesce(*(F.col(name) for name in SERVED_TEXT + SERVED_NUMBERS)).isNull()
     return (
         F.when(broken, "not a JSON object with any known field")
@@ -140,14 +139,14 @@ def rejected(parsed: DataFrame) -> DataFrame:
 
 
 def coordinates() -> dict[str, Column]:
-    """Both coordinates of a parsed line in degrees; null without the other half of the pair."""
+    """Both coordinates of a parsed line in degrees; both null if one is missing or invalid."""
     longitude, latitude = degrees(F.col("longitude"), 180), degrees(F.col("latitude"), 90)
     pair = longitude.isNotNull() & latitude.isNotNull()
     return {"longitude": F.when(pair, longitude), "latitude": F.when(pair, latitude)}
 
 
 def is_no_pair() -> Column:
-    """Whether a parsed line is a brewery with something for a coordinate, and not two of them."""
+    """Whether a parsed line is a brewery with coordinates that are not a valid pair."""
     served = F.col("longitude").isNotNull() | F.col("latitude").isNotNull()
     return is_brewery() & served & coordinates()["longitude"].isNull()
 
@@ -155,8 +154,8 @@ def is_no_pair() -> Column:
 def spellings(parsed: DataFrame) -> DataFrame:
     """One row per (country, state_province) as spelled.
 
-    Beside it `records`, how many of them have `no_pair` of coordinates, and the first ids of the
-    latter, `no_pair_ids`.
+    The other columns are `records` (how many have this spelling), `no_pair` (how many of them are
+    `is_no_pair`) and `no_pair_ids` (the first ids of those).
     """
     return parsed.groupBy("country", "state_province").agg(
         F.count(F.lit(1)).alias("records"),
@@ -171,8 +170,8 @@ def breweries(parsed: DataFrame, places: DataFrame) -> DataFrame:
     """One row per line that is a brewery, in silver's columns.
 
     Args:
-        parsed: as `parse` gives it.
-        places: as `places_frame` gives it.
+        parsed: as returned by `parse`.
+        places: as returned by `places_frame`.
     """
     served = parsed.where(is_brewery()).withColumns(
         {
@@ -193,7 +192,7 @@ class Refined(NamedTuple):
     Attributes:
         breweries: in silver's columns.
         rejected: lines and reasons.
-        without_a_pair: breweries whose coordinates are dropped because they are no valid pair.
+        without_a_pair: breweries whose coordinates are dropped because they are not a valid pair.
         without_a_pair_ids: some of their ids, sorted.
     """
 
@@ -207,7 +206,7 @@ def refine(parsed: DataFrame) -> Refined:
     """The lines of bronze as silver.
 
     Args:
-        parsed: as `parse` gives it, and held: it is read several times.
+        parsed: as returned by `parse`, and held, because it is read several times.
     """
     found = spellings(parsed).collect()
     places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
@@ -221,7 +220,7 @@ def refine(parsed: DataFrame) -> Refined:
 
 
 def places_frame(session: SparkSession, places: Iterable[Place]) -> DataFrame:
-    """One row per spelling, `PLACES`; a missing spelling is blank, so that it can be joined."""
+    """One row per spelling, in the schema `PLACES`; a missing spelling is blank, for the join."""
     rows = [
         {
             name: value or "" if name in SPELLING else value
@@ -233,7 +232,7 @@ def places_frame(session: SparkSession, places: Iterable[Place]) -> DataFrame:
 
 
 def preview(silver: DataFrame) -> Preview:
-    """Rows, a brewery of each of the five largest countries, and rows by country."""
+    """The number of rows, an example for each of the five largest countries, rows by country."""
     shown = ("name", "brewery_type", "city", "state_name")
     first = F.min(F.struct("id", *shown)).alias("first")
     counted = silver.groupBy("country_name").agg(F.count(F.lit(1)).alias("breweries"), first)
@@ -252,7 +251,7 @@ def preview(silver: DataFrame) -> Preview:
 
 
 def preview_of_rejected(refused: DataFrame) -> Preview:
-    """Rows, lines by reason, and five of them."""
+    """The number of rows, the lines by reason, and five of the lines."""
     counted = refused.groupBy("reason").agg(F.count(F.lit(1)).alias("lines"))
     reasons = counted.orderBy(F.desc("lines"), "reason").collect()
     if not reasons:

@@ -16,20 +16,20 @@ class OpenBreweryDB(dg.ConfigurableResource[None]):
 
     url: str = Field(description="The address up to the version, such as https://…/v1.")
     missing_rows_allowed: int = Field(
-        default=0, description="Rows that /meta may count and the pages not serve."
+        default=0, description="Rows of the total in /meta that may be missing in the pages."
     )
-    pages_at_once: int = Field(default=4, description="Requests under way at the same time.")
+    pages_at_once: int = Field(default=4, description="Requests that run at the same time.")
     attempts: int = Field(default=6, description="Tries for one request, at most.")
     backoff: float = Field(default=0.5, description="Seconds before the second try, then doubled.")
     timeout: float = Field(default=30.0, description="Seconds that one try may take.")
     patience: float = Field(default=900.0, description="Seconds that the whole read may take.")
 
     def read(self, log: Logger) -> Reading:
-        """Every record of the source, and its own totals.
+        """Every record of the source, and the source's totals.
 
         Raises:
-            SourceError: the URL and the cause: no usable answer within the bounds, fewer distinct
-                ids than `/meta` says after five passes, or totals that never held still.
+            SourceError: the URL and the cause: no usable answer within the limits, fewer distinct
+                ids than `/meta` says after five passes, or totals that changed in every pass.
         """
         address = Address.of(self.url)
         fetcher = Fetcher(address, self.attempts, self.backoff, self.timeout, self.patience)

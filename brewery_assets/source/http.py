@@ -1,4 +1,4 @@
-"""One polite GET, retried: the decoded body, or an error that names the URL and the cause."""
+"""GET requests with retries: the decoded body, or an error with the URL and the cause."""
 
 import logging
 import threading
@@ -22,27 +22,27 @@ T = TypeVar("T")
 
 RETRIED_STATUSES = frozenset({408, 429, *range(500, 600)})
 RETRIED_ERRORS = (
-    requests.ConnectionError,  # TLS that ends early is one of these
+    requests.ConnectionError,  # also for TLS that ends early
     requests.Timeout,
-    urllib3.exceptions.HTTPError,  # what reading a body raises: cut, undecodable, timed out
+    urllib3.exceptions.HTTPError,  # from reading a body: cut off, undecodable, timed out
 )
-LARGEST_ANSWER = 20_000_000  # bytes, unpacked; 200 records are about 100,000
+LARGEST_ANSWER = 20_000_000  # bytes, uncompressed; 200 records are about 100,000
 LONGEST_BACKOFF = 30.0
-PATROL = 0.1  # seconds between two looks at whether the read was cancelled
+PATROL = 0.1  # seconds between two checks whether the read was canceled
 HEADERS = {
-    "Accept": "application/json",  # without it a refused request answers a redirect or a page
+    "Accept": "application/json",  # without it, errors are redirects or HTML pages
     "User-Agent": "brewery_assets/0.1 (a Dagster pipeline; python-requests)",
 }
-for name in ("urllib3.connection", "urllib3.connectionpool"):  # their warnings have whole URLs
+for name in ("urllib3.connection", "urllib3.connectionpool"):  # their warnings have full URLs
     logging.getLogger(name).addFilter(Redacting())
 
 
 class SourceError(Exception):
-    """The source could not be read: the URL and the cause, in one sentence."""
+    """The source could not be read; the message has the URL and the cause."""
 
 
 class RefusedError(SourceError):
-    """The source answered a status that asking again will not change."""
+    """The source answered with a status that a retry will not change."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class RefusedError(SourceError):
 
 
 class _PassingError(Exception):
-    """Worth asking again, after `wait` seconds if the source named a time."""
+    """A temporary error: a retry may help, after `wait` seconds if the source gave a time."""
 
     def __init__(self, cause: str, wait: float | None = None) -> None:
         super().__init__(cause)
@@ -59,15 +59,15 @@ class _PassingError(Exception):
 
 @dataclass
 class Fetcher:
-    """GETs for one read of the source, from several threads.
+    """Sends the GETs of one read of the source, from several threads.
 
     Attributes:
-        address: whose credentials go with every request.
-        attempts: how often one request is tried, at most.
+        address: the source; its credentials are sent with every request.
+        attempts: the maximum number of tries of one request.
         backoff: seconds before the second try; doubled from try to try, with jitter.
         timeout: seconds that one try may take.
-        patience: seconds that all requests together may take; no try is begun after them, and
-            none is waited for.
+        patience: seconds that all requests together may take; after that no try starts, and none
+            is waited for.
     """
 
     address: Address
@@ -99,11 +99,11 @@ class Fetcher:
         self.session.close()
 
     def get(self, url: str, query: Mapping[str, str | int], decode: Callable[[str], T]) -> T:
-        """The body of the answer, decoded; a ValueError of `decode` is a reason to ask again.
+        """The decoded body of the answer; a ValueError of `decode` causes a retry.
 
         Raises:
-            RefusedError: for a status that is neither 200 nor worth a retry.
-            SourceError: when attempts or patience are used up, or the answer is larger than
+            RefusedError: the status is neither 200 nor one that is retried.
+            SourceError: the attempts or the patience are used up, or the answer is larger than
                 LARGEST_ANSWER.
         """
         started = time.monotonic()
@@ -122,17 +122,17 @@ class Fetcher:
                 f"GET {_shown(url, query)} gave no usable answer in {last.attempt_number} "
                 f"tries and {time.monotonic() - started:.0f} s"
                 f"{impatient if last.attempt_number < self.attempts else ''}"
-                f"; the last: {last.exception()}"
-            ) from None  # the cause is in the sentence; six stack traces would hide it
+                f"; the last error: {last.exception()}"
+            ) from None  # the cause is in the message; six stack traces would hide it
         return answer
 
     def _try(self, url: str, query: Mapping[str, str | int], decode: Callable[[str], T]) -> T:
-        if self.cancelled.is_set():  # another page has failed: this one is no longer wanted
-            raise SourceError("cancelled")
+        if self.cancelled.is_set():  # another page has failed: this one is not needed
+            raise SourceError("canceled")
         timeout = min(self.timeout, self._deadline - time.monotonic())
         if timeout <= 0:
             raise SourceError(
-                f"GET {_shown(url, query)} comes too late: the read has taken {self.patience:g} s"
+                f"GET {_shown(url, query)} is not sent: the read has used its {self.patience:g} s"
             )
         with self._lock:
             self.sent += 1
@@ -142,7 +142,7 @@ class Fetcher:
             said = self.address.hide(str(error))
             raise _PassingError(f"{type(error).__name__}: {said}") from None
         except requests.RequestException as error:
-            # Its causes hold the whole URL, and Dagster stores causes.
+            # Its causes contain the full URL, and Dagster stores causes.
             said = self.address.hide(str(error))
             raise SourceError(f"GET {_shown(url, query)} cannot be sent: {said}") from None
         answer = self.address.hide(
@@ -155,15 +155,15 @@ class Fetcher:
             raise RefusedError(f"GET {asked} answered {answer}", response.status_code)
         try:
             return decode(body.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:  # JSON may be too deep to read
+        except (ValueError, RecursionError) as error:  # JSON may be nested too deeply
             raise _PassingError(f"{error}, in {answer}") from error
 
     def _exchange(
         self, url: str, query: Mapping[str, str | int], timeout: float
     ) -> tuple[requests.Response, bytes]:
-        """One request and its answer, in a thread that is left behind when time is up.
+        """One request and its answer, in a thread that is abandoned when the time is up.
 
-        A socket that hangs, or sends a byte at a time, cannot be stopped; a run can.
+        A socket that hangs, or sends one byte at a time, cannot be stopped.
         """
         answer: Future[tuple[requests.Response, bytes]] = Future()
 
@@ -179,7 +179,7 @@ class Fetcher:
         until = time.monotonic() + timeout + PATROL
         while not wait([answer], timeout=PATROL).done:
             if self.cancelled.is_set():
-                raise SourceError("cancelled")
+                raise SourceError("canceled")
             if time.monotonic() > until:
                 raise requests.Timeout(f"the answer took longer than {timeout:g} s")
         return answer.result()
@@ -202,15 +202,15 @@ class Fetcher:
 
 
 def _body(response: requests.Response, timeout: float, shown: str) -> bytes:
-    """The body, unpacked; it is read in parts because its size is not known before."""
-    # So that the thread of an answer without an end has one.
+    """The uncompressed body, read in parts because its size is not known in advance."""
+    # Ends the thread of an endless answer.
     until = time.monotonic() + timeout
     body = bytearray()
     while part := response.raw.read1(1 << 16, decode_content=True):
         body += part
         if len(body) > LARGEST_ANSWER:
             raise SourceError(
-                f"GET {shown} answered with more than {LARGEST_ANSWER:,} bytes (unpacked), the "
+                f"GET {shown} answered with more than {LARGEST_ANSWER:,} bytes (uncompressed), the "
                 "largest answer that is read; check that BREWERY_API_URL is a brewery API"
             )
         if time.monotonic() > until:

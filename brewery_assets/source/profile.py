@@ -1,4 +1,4 @@
-"""What the records hold, as far as the checks ask; noted while a page is taken apart anyway."""
+"""Facts about the records that the checks need, collected while a page is split."""
 
 import re
 import sys
@@ -20,12 +20,12 @@ GROUPS = {"by_type": "brewery_type", "by_country": "country"}  # as /meta names 
 
 
 class Facts(NamedTuple):
-    """Of one record.
+    """The facts of one record.
 
     Attributes:
-        groups: the values that `/meta` counts by, as served; None for what is no text.
-        names: of its fields.
-        types: their types in Python.
+        groups: the values that `/meta` counts by, as served; None for a value that is not text.
+        names: the names of its fields.
+        types: the Python types of its fields.
     """
 
     groups: tuple[str | None, ...]
@@ -34,12 +34,12 @@ class Facts(NamedTuple):
 
 
 def facts_of(value: Any) -> Facts:
-    """Of a decoded record; one that is no object has no fields."""
+    """The facts of a decoded record; one that is not an object has no fields."""
     if not isinstance(value, dict):
         return Facts((None,) * len(GROUPS), (), ())
     found = (value.get(field) for field in GROUPS.values())
     return Facts(
-        # Few values come again and again: one copy of each is kept, not one a record.
+        # A few values occur very often: one copy of each is kept, not one per record.
         tuple(sys.intern(text) if isinstance(text, str) else None for text in found),
         tuple(value),
         tuple(map(type, value.values())),
@@ -47,11 +47,11 @@ def facts_of(value: Any) -> Facts:
 
 
 class Profile(NamedTuple):
-    """Of many records.
+    """The facts of many records, counted.
 
     Attributes:
-        counts: for `by_type` and `by_country`, records by value as served; nulls are left out.
-        fields: for each field, records by the JSON type that it has in them.
+        counts: for `by_type` and `by_country`, records by value as served, without nulls.
+        fields: for each field, records by JSON type of the value.
     """
 
     counts: dict[str, Counter[str]]
@@ -72,5 +72,5 @@ def profile_of(records: Iterable[Facts]) -> Profile:
 
 
 def whole(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair, which no UTF-8 file can hold."""
+    """The text with U+FFFD for each half of a surrogate pair, which UTF-8 cannot encode."""
     return _HALF.sub("\ufffd", text)

@@ -1,6 +1,6 @@
-"""One read of the source: every record as it was served, all of them, or an error.
+"""Reads the source completely: every record as it was served, or an error.
 
-The contract is that of Open Brewery DB's own source (openbrewerydb-laravel-api, 2026-08): pages of
+The contract is that of Open Brewery DB's source code (openbrewerydb-laravel-api, 2026-08): pages of
 at most 200 from `/breweries`, the totals from `/breweries/meta`.
 """
 
@@ -22,23 +22,23 @@ from brewery_assets.source.records import Record, split_page
 PAGE_SIZE = 200
 BORDERS_MOVE_BY = 13
 PASSES = 5
-PAGES_AHEAD = 100  # in the pool's queue, so that a total gone mad does not fill the memory
+PAGES_AHEAD = 100  # in the pool's queue, so that an absurd total does not fill the memory
 BARREN_PAGES = 30  # in a row without a new id, before the expected last page
-FRUITLESS_PAGES = 3  # beyond the expected last page: what a server that ignores `page` is given
-UNEXPECTED_PAGES = 500  # beyond what the total accounts for; without a total, 100,000 rows
+FRUITLESS_PAGES = 3  # the same beyond the expected last page, for servers that ignore `page`
+UNEXPECTED_PAGES = 500  # beyond those that the total explains; without a total, 100,000 rows
 WRONG_TOTAL = "If the source's total is known to be wrong, set MISSING_ROWS_ALLOWED."
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What `/breweries/meta` says, with numbers as numbers (older versions served text)."""
+    """The answer of `/breweries/meta`, with numbers as numbers (older versions served text)."""
 
     total: int
     groups: dict[str, dict[str, int]]
 
     @classmethod
     def parse(cls, text: str) -> "Totals":
-        """Raises ValueError when the text is not such an answer."""
+        """The totals in an answer; ValueError if the text has none."""
         said = json.loads(text)
         if not isinstance(said, dict) or "total" not in said:
             raise ValueError("no object with a total")
@@ -50,22 +50,22 @@ class Totals:
             }
             return cls(int(said["total"]), groups)
         except (TypeError, OverflowError) as error:
-            raise ValueError(f"a total that is no number ({error})") from error
+            raise ValueError(f"a total that is not a number ({error})") from error
 
     def as_json(self) -> dict[str, Any]:
-        """The same, for the manifest."""
+        """The totals for the manifest."""
         return {"total": self.total, **self.groups}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The source, read once.
+    """The result of one read of the source.
 
     Attributes:
         lines: one record a line as JSON, as served, sorted by identity, each identity once.
         facts: what the source said and how it was read: both metas, `verified`, `missing`,
             pages, passes, requests, retries, duplicates dropped, first and last request (UTC), and
-            of the records `distinct`, `counts` and `fields` (see `source_profile.Profile`).
+            for the records `distinct`, `counts` and `fields` (see `profile.Profile`).
     """
 
     lines: list[str]
@@ -86,12 +86,12 @@ class Reading:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the content: the same for the same records, in any order."""
+        """The checksum of the content, which does not depend on the order of the pages."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 class Reader:
-    """One read of the source: passes over its pages, added up until they are complete."""
+    """Reads the source in passes over its pages, until the records are complete."""
 
     def __init__(
         self,
@@ -118,10 +118,10 @@ class Reader:
         self.duplicates = 0
 
     def read(self) -> Reading:
-        """Passes until there are as many distinct ids as `/meta` says before and after.
+        """Repeats passes until there are as many distinct ids as `/meta` says before and after.
 
-        One is enough where pages are sorted. An older API ignores `sort`: its pages overlap and
-        miss rows, and what one pass did not see turns up in the next.
+        One pass is enough if the pages are sorted. An older API ignores `sort`: its pages overlap
+        and miss rows, which the next pass may find.
         """
         self._restart(self._ask_totals(may_be_missing=True))
         if self.totals is None:
@@ -134,7 +134,7 @@ class Reader:
             found = f"{len(self.records):,} distinct ids where /meta says {self.totals.total:,}"
             if after != self.totals:
                 found = "its totals changed while it was read"
-                self.log.warning(f"{self.url}: {found}; reading it anew")
+                self.log.warning(f"{self.url}: {found}; reading it again")
                 had_too_many = False
                 self._restart(after)
             elif self.missing == 0:
@@ -143,7 +143,7 @@ class Reader:
                 return self._reading(found)
             elif self.missing < 0:
                 had_too_many = True
-                self.log.warning(f"{self.url}: {found}; reading it anew")
+                self.log.warning(f"{self.url}: {found}; reading it again")
                 self._restart(after)
             elif self.missing <= self.missing_allowed and (
                 len(self.records) == known or self.passes == PASSES
@@ -162,7 +162,7 @@ class Reader:
         return self.totals.total - len(self.records) if self.totals else 0
 
     def _read_uncounted(self) -> Reading:
-        """An older API without `/meta`: on to the first empty page."""
+        """Reads an older API without `/meta`, up to the first empty page."""
         if not self._read_pages(0):
             raise SourceError(
                 f"{self.url}/breweries repeats itself and has no empty page at its end, and there "
@@ -170,7 +170,7 @@ class Reader:
             )
         if not self.records:
             raise SourceError(f"{self.url} has neither /breweries/meta nor any brewery")
-        return self._reading("it has no /meta, so nobody knows how many rows there should be")
+        return self._reading("it has no /meta, so the expected number of rows is unknown")
 
     def _ask_totals(self, *, may_be_missing: bool = False) -> Totals | None:
         try:
@@ -181,16 +181,16 @@ class Reader:
             raise
 
     def _read_pages(self, total: int) -> bool:
-        """One pass: pages for the total that `/meta` promises, then on until nothing new comes.
+        """One pass: the pages for the total of `/meta`, then more until nothing new comes.
 
-        A short or empty page is not the end before that, and a server may serve smaller pages
-        than it was asked for. Whether an empty page was the end.
+        A short or empty page before that is not the end, and a server may serve smaller pages
+        than requested. Returns whether an empty page was the end.
 
         Raises:
-            SourceError: when the source serves far fewer rows, or far more, than the total makes
-                plausible, so that a wrong total does not cost all of the patience.
+            SourceError: the source serves far fewer or far more rows than the total says. The
+                limits keep a wrong total from using up all of the patience.
         """
-        # Each pass has its borders elsewhere: what an unstable order hides at one, the next shows.
+        # Each pass has other page borders: rows that one pass misses there are found by the next.
         self.page_size = PAGE_SIZE - BORDERS_MOVE_BY * self.passes
         self.passes += 1
         expected = -(-total // self.page_size)
@@ -200,8 +200,8 @@ class Reader:
             barren = 0 if self._add(page, seen) else barren + 1
             if barren == barren_allowed:
                 raise SourceError(
-                    f"{self.url}/breweries served {barren} pages in a row without a new id, the "
-                    f"most that are read: {len(seen):,} distinct ids on {done:,} of the "
+                    f"{self.url}/breweries served {barren} pages in a row without a new id, which "
+                    f"is the limit: {len(seen):,} distinct ids on {done:,} of the "
                     f"{expected:,} pages for the {total:,} breweries of /meta. Nothing is "
                     f"published. {WRONG_TOTAL}"
                 )
@@ -214,7 +214,7 @@ class Reader:
                 said = f"{total:,}" if self.totals else "nothing"
                 raise SourceError(
                     f"{self.url}/breweries has no end: {len(seen):,} distinct ids where /meta says "
-                    f"{said}, and {unexpected} pages beyond that, the most that are read. Nothing "
+                    f"{said}, and {unexpected} pages beyond that, which is the limit. Nothing "
                     "is published. Check that BREWERY_API_URL is a brewery API."
                 )
             number += 1
@@ -228,7 +228,7 @@ class Reader:
         return False
 
     def _ask_pages(self, expected: int) -> Iterator[list[Record]]:
-        """The pages from 1 to `expected`, as they come."""
+        """The pages from 1 to `expected`, in the order in which they arrive."""
         numbers = iter(range(1, expected + 1))
         asked = {self.pool.submit(self._ask_page, n) for n in islice(numbers, PAGES_AHEAD)}
         while asked:
@@ -246,7 +246,7 @@ class Reader:
         return self.fetcher.get(f"{self.url}/breweries", query, split_page)
 
     def _add(self, page: list[Record], seen: set[tuple[str, int]]) -> int:
-        """Takes the page in, the later record of an id winning; how many the pass had not seen."""
+        """Adds a page; later records replace earlier ones. Returns how many are new in the pass."""
         new = {record.identity for record in page} - seen
         seen |= new
         self.pages += 1
@@ -256,7 +256,7 @@ class Reader:
 
     def _reading(self, doubt: str | None) -> Reading:
         if doubt:
-            self.log.warning(f"{self.url}: {doubt}; the snapshot says verified: false")
+            self.log.warning(f"{self.url}: {doubt}; the snapshot is marked verified: false")
         meta = self.totals.as_json() if self.totals else None
         return Reading(
             lines=[record.line for _, record in sorted(self.records.items())],

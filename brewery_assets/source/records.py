@@ -1,4 +1,4 @@
-"""A page of the API taken apart: each record's own text, unchanged, and what identifies it."""
+"""Splits a page of the API into records: the unchanged text and the identity of each."""
 
 import json
 import re
@@ -18,10 +18,10 @@ class Record(NamedTuple):
     """One element of a page.
 
     Attributes:
-        identity: the id and 0; of a record without one its whole text, and how many of that text
-            stand on its page up to it (those are different records).
+        identity: the id and 0. Without an id, the whole text and its number among equal texts on
+            the page, which are different records.
         line: its JSON text as served, in one line.
-        facts: what the checks ask of it.
+        facts: what the checks need to know about it.
     """
 
     identity: tuple[str, int]
@@ -32,8 +32,8 @@ class Record(NamedTuple):
 def split_page(text: str) -> list[Record]:
     """The records of a page, `[{…}, …]`.
 
-    The text of each is cut out, not written again: 1.10 stays 1.10, a doubled key stays doubled.
-    Only what no UTF-8 file can hold, half of a surrogate pair, becomes U+FFFD.
+    The text of each record is cut out, not serialized again: 1.10 stays 1.10, and duplicate keys
+    stay. Only half of a surrogate pair, which UTF-8 cannot encode, becomes U+FFFD.
 
     Raises:
         ValueError: when the text is not a JSON array; NaN and Infinity are not JSON.
@@ -49,7 +49,7 @@ def split_page(text: str) -> list[Record]:
     while not text.startswith("]", at):
         if records:
             if not text.startswith(",", at):
-                raise ValueError(f"JSON that breaks off or goes wrong at character {at}")
+                raise ValueError(f"incomplete or invalid JSON at character {at}")
             at = _skip(text, at + 1)
         value, end = decoder.raw_decode(text, at)
         line = _ESCAPE.sub(_whole, text[at:end].translate(_LINE_BREAKS))
@@ -67,11 +67,11 @@ def split_page(text: str) -> list[Record]:
 
 
 def _skip(text: str, at: int) -> int:
-    return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches nothing as well
+    return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # always matches
 
 
 def id_of(value: Any) -> str:
-    """The id as silver will read it: text, trimmed; empty when there is none."""
+    """The id as silver reads it: text, trimmed; empty if there is none."""
     found = value.get("id") if isinstance(value, dict) else None
     if found is None:
         return ""

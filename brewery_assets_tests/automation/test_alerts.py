@@ -353,7 +353,7 @@ def test_alert_test_reports_a_missing_or_invalid_address(alert_test: AlertTest) 
     )
     code, said = alert_test("json://host nothing://secret-token/x")
     assert code == 2
-    assert said.startswith("ALERT_URLS=…: number 2, nothing://…, is no address that Apprise can")
+    assert said.startswith("ALERT_URLS=…: number 2, nothing://…, is not an address that Apprise")
     assert "secret-token" not in said
 
 

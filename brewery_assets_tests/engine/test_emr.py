@@ -284,7 +284,7 @@ def test_a_run_that_is_canceled_while_it_waits_terminates_the_session_at_once(
     said = refused(lambda: spark.spark_session)
     calling_off.join()
     assert time.monotonic() - began < 2 * SOON
-    assert said == "called off while the session was SUBMITTED"
+    assert said == "canceled while the session was SUBMITTED"
 
 
 def test_a_session_whose_endpoint_never_answers_is_terminated(
@@ -391,7 +391,7 @@ def test_without_credentials_or_an_answer_the_error_says_what_to_do(
     expected = "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
     if known:
         found |= {"AWS_ACCESS_KEY_ID": "AKIANOBODY", "AWS_SECRET_ACCESS_KEY": SECRET}
-        expected = "nobody answers; correct AWS_ENDPOINT_URL or try later: Could not connect to "
+        expected = "no server answers; correct AWS_ENDPOINT_URL or try later: Could not connect to "
     for name, value in found.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(PATIENCE, "retries", {"mode": "standard", "total_max_attempts": 2})
@@ -404,7 +404,9 @@ def test_an_application_that_cannot_have_sessions_is_refused(cloud: Cloud) -> No
     engine = engine_of(cloud.aws)
     cloud.has_application("STARTED", interactiveConfiguration={"sessionEnabled": False})
     said = refused(engine.require, SettingsError)
-    assert said.startswith("the application takes no sessions; update it with sessionEnabled=true")
+    assert said.startswith(
+        "the application accepts no sessions; update it with sessionEnabled=true"
+    )
     cloud.has_application("TERMINATED")
     assert "is terminated; create another" in refused(engine.require, SettingsError)
 
@@ -421,7 +423,7 @@ def test_every_form_of_an_endpoint_is_accepted(scheme: str, port: str, reached: 
     [
         ("EMR_EXECUTION_ROLE_ARN", "", "EMR_EXECUTION_ROLE_ARN is not set: "),
         ("EMR_SERVERLESS_APPLICATION_ID", "", "EMR_SERVERLESS_APPLICATION_ID is not set: "),
-        ("SPARK_REMOTE", "local", "SPARK_REMOTE and EMR_SERVERLESS_APPLICATION_ID name two "),
+        ("SPARK_REMOTE", "local", "SPARK_REMOTE and EMR_SERVERLESS_APPLICATION_ID are both "),
         ("LAKE_URI", "lake", "LAKE_URI=lake: EMR Serverless needs a lake on s3://"),
     ],
 )

@@ -77,7 +77,7 @@ def test_spark_3_5_uses_an_older_java(install: Install) -> None:
         ("exit 1", "does not say its version"),
         (says("11.0.2"), "is version 11"),
         (says("1.8.0_202"), "is version 8"),
-        (says("25.0.1"), "is version 25, which its Hadoop does not run on"),
+        (says("25.0.1"), "is version 25, which Spark's Hadoop does not support"),
     ],
 )
 def test_a_java_home_that_does_not_fit_is_an_error_and_not_skipped(

@@ -65,7 +65,7 @@ def test_a_run_that_fails_stops_its_engine(pipeline: Pipeline) -> None:
     folder = Path(pipeline.uri) / pipeline.newest("silver_breweries").folder
     shutil.rmtree(folder / "country=poland")
     message = failure_of(pipeline.run("gold_brewery_counts", fails=True))
-    assert "the files are not those of its _manifest.json" in message
+    assert "the files differ from its _manifest.json" in message
     assert listening() <= before
 
 
@@ -151,7 +151,7 @@ def test_an_address_that_does_not_answer_is_refused_before_any_work(pipeline: Pi
     port = free_port()
     pipeline.spark_remote = f"sc://127.0.0.1:{port}"
     message = failure_of(pipeline.run(fails=True))
-    assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: nobody answers there" in message
+    assert f"SPARK_REMOTE=sc://127.0.0.1:{port}: no server answers there" in message
     assert not pipeline.api.requests
 
 
@@ -325,8 +325,8 @@ def test_another_server_on_the_port_of_spark_connect_is_refused(
         with contextlib.suppress(OSError):  # another program already has it
             taken.enter_context(socket.create_server(("127.0.0.1", 15002)))
         message = failure_of(pipeline.run(fails=True))
-    assert "SPARK_REMOTE=local[2]: Spark Connect needs port 15002, which is taken" in message
-    assert "say SPARK_REMOTE=sc://127.0.0.1:15002, else wait" in message
+    assert "SPARK_REMOTE=local[2]: Spark Connect needs port 15002, which is in use" in message
+    assert "set SPARK_REMOTE=sc://127.0.0.1:15002, else wait" in message
     assert not pipeline.api.requests
 
 

@@ -70,7 +70,7 @@ def test_reading_a_damaged_manifest_is_an_error_with_its_path(
     manifest = manifest_in(folder, "gold", "20260102T000000Z-00000002")
     spoil(manifest, damage)
     lake = Lake(uri=str(folder))
-    message = rf"^{re.escape(str(manifest))} is damaged: .*{why}.*; put back .* delete it"
+    message = rf"^{re.escape(str(manifest))} is damaged: .*{why}.*; restore .* delete it"
     asks: list[Callable[[], object]] = [
         lambda: lake.newest("gold"),
         lambda: lake.reading("gold"),
@@ -374,10 +374,7 @@ def test_a_foreign_parquet_file_in_gold_is_named(pipeline: Pipeline) -> None:
     foreign = snapshot / "mine.parquet"
     foreign.write_bytes(file.read_bytes())
     said = failure_of(pipeline.run(REPORT, fails=True))
-    assert (
-        "the files are not those of its _manifest.json: mine.parquet is not in the manifest; "
-        in said
-    )
+    assert "the files differ from its _manifest.json: mine.parquet is not in the manifest; " in said
     assert str(snapshot) in said
     foreign.unlink()
     pipeline.lake.reading(GOLD.name)
@@ -398,7 +395,7 @@ def test_a_file_that_is_missing_or_has_another_size_is_named(
     change(snapshot / "a.parquet")
     with pytest.raises(
         LakeError,
-        match=re.escape(f"{snapshot}: the files are not those of its _manifest.json: {said}; "),
+        match=re.escape(f"{snapshot}: the files differ from its _manifest.json: {said}; "),
     ):
         Lake(uri=str(folder)).reading("gold")
 

@@ -330,7 +330,7 @@ def test_a_store_that_overwrites_files_gets_manifests_but_no_delta_log(
         manager = ParquetSnapshots(lake, Spark(), None, [TABLE])
         for _ in range(2):
             assert manager.after_publication(dg.build_output_context(), manifest) == {}
-        with pytest.raises(LakeError, match="overwrites a file that is there"):
+        with pytest.raises(LakeError, match="overwrites existing files"):
             follow(lake, TABLE)
     finally:
         server.shutdown()

@@ -229,6 +229,8 @@ def test_a_bronze_file_that_differs_from_what_was_read_is_not_published(
     lake = lake_of(folder, instance)
     lake._storage = Corrupting(str(folder))
     bronze = Candidate("bronze_breweries", Reading(['{"id": "a"}'], {"fields": {}}), rows=1)
-    with pytest.raises(LakeError, match=r"breweries\.json is not what was read of the source"):
+    with pytest.raises(
+        LakeError, match=r"breweries\.json differs from what was read from the source"
+    ):
         JsonLinesSnapshots(lake, Spark(), None).keep_draft(bronze)
     assert lake.storage.files("bronze_breweries") == []

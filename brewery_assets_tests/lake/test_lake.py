@@ -168,7 +168,7 @@ def test_a_published_snapshot_with_a_missing_file_is_refused(
     (folder / manifest.folder / "a.parquet").unlink()
     lake = Lake(uri=str(folder))
     for _ in range(2):  # a retried step reads it again
-        with pytest.raises(LakeError, match=r"the files are not those of its _manifest\.json"):
+        with pytest.raises(LakeError, match=r"the files differ from its _manifest\.json"):
             lake.reading("gold")
 
 
@@ -183,7 +183,7 @@ def test_changed_content_is_refused_even_if_size_and_time_are_the_same(
     for reader in (lake_of(folder, instance, OTHER_RUN), Lake(uri=str(folder))):
         with pytest.raises(
             LakeError,
-            match=r"not those of its _manifest\.json: a\.parquet has another content; put back",
+            match=r"differ from its _manifest\.json: a\.parquet has different content; restore",
         ):
             reader.reading("gold")
 
@@ -209,7 +209,7 @@ def test_bronze_without_a_usable_checksum_is_compared_with_the_hash_of_the_sourc
     path.write_text(path.read_text().replace(f"sha256:{served}", "another:kind"))
     assert Lake(uri=str(folder)).reading("bronze").rows == 1
     (folder / manifest.folder / "a.parquet").write_bytes(b"ROWS")
-    with pytest.raises(LakeError, match=r"a\.parquet has another content than the source served"):
+    with pytest.raises(LakeError, match=r"a\.parquet differs from what the source served"):
         Lake(uri=str(folder)).reading("bronze")
 
 
@@ -377,7 +377,7 @@ def test_failing_to_delete_old_snapshots_is_a_warning_not_an_error(
     newest = Lake(uri=str(folder)).newest("gold")
     assert newest is not None
     assert newest.snapshot == manifest.snapshot
-    assert "cannot tell which snapshots may go" in caplog.text
+    assert "cannot determine which snapshots to delete" in caplog.text
 
 
 def test_a_manifest_is_json_with_all_documented_fields(

@@ -54,7 +54,7 @@ def test_an_address_that_never_answered_fails_without_a_long_wait(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     bucket = Bucket("s3://lake/x", Aws())
     started = time.monotonic()
-    with pytest.raises(S3Error, match="nobody answers; correct AWS_ENDPOINT_URL or try later"):
+    with pytest.raises(S3Error, match="no server answers; correct AWS_ENDPOINT_URL or try later"):
         bucket.read("gold/a")
     assert time.monotonic() - started < OUTAGE / 2
 
@@ -149,7 +149,7 @@ def test_a_run_continues_when_a_killed_server_is_back(
     mortal_s3.start()
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
-    assert "S3 is away, the next try is in " in said
+    assert "S3 is unavailable, the next try is in " in said
     for name in LAYERS:
         (manifest,) = pipeline.lake.manifests(name)
         assert pipeline.lake.reading(name) == manifest  # checks every file

@@ -228,7 +228,7 @@ def test_wrong_credentials_are_refused_and_not_shown(
     message = refused(pipeline_on_s3)
     assert (
         f"LAKE_URI={pipeline_on_s3.uri}: the AWS credentials are refused; correct "
-        "AWS_ACCESS_KEY_ID and its like ("
+        "AWS_ACCESS_KEY_ID and related variables ("
     ) in message
     assert "not-the-right-one" not in message
     assert OWNER[1] not in message
@@ -270,7 +270,7 @@ def test_an_endpoint_that_does_not_answer_is_refused_with_its_address(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     message = refused(pipeline_on_s3)
-    assert "nobody answers; correct AWS_ENDPOINT_URL or try later: " in message
+    assert "no server answers; correct AWS_ENDPOINT_URL or try later: " in message
     assert url in message
 
 
@@ -363,7 +363,9 @@ def test_an_endpoint_that_closes_the_connection_is_named(
     with served(HangsUp) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         message = refused(pipeline_on_s3)
-    assert f"LAKE_URI={pipeline_on_s3.uri}: nobody answers; correct AWS_ENDPOINT_URL or " in message
+    assert (
+        f"LAKE_URI={pipeline_on_s3.uri}: no server answers; correct AWS_ENDPOINT_URL or " in message
+    )
     assert url in message
 
 
@@ -374,7 +376,7 @@ def test_an_endpoint_that_never_answers_times_out(
     monkeypatch.setitem(PATIENCE, "read_timeout", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(SettingsError, match="nobody answers; correct AWS_ENDPOINT_URL"):
+        with pytest.raises(SettingsError, match="no server answers; correct AWS_ENDPOINT_URL"):
             Bucket(f"s3://lake/{prefix}", Aws()).prepare()
 
 

@@ -86,7 +86,7 @@ def test_a_changed_byte_is_found_with_its_file_and_the_exit_code_is_1(folder: Pa
     file.write_bytes(content)
     code, said = brewery("verify")
     assert code == 1
-    assert f"{silver.snapshot}  DAMAGED: {silver.files[0].path} has another content" in said
+    assert f"{silver.snapshot}  DAMAGED: {silver.files[0].path} has different content" in said
     assert said.count("whole\n") == len(LAYERS) - 1
     assert (
         f"{len(LAYERS)} published snapshots: 1 damaged, 0 in contradiction to another layer."
@@ -137,7 +137,7 @@ def test_without_checksums_sizes_and_rows_are_compared(folder: Path) -> None:
     file.write_bytes(b"x" * silver.files[0].bytes)
     text, well = report(Lake(uri=str(folder)))
     assert not well
-    assert f"DAMAGED: {silver.files[0].path} is no Parquet file: " in text
+    assert f"DAMAGED: {silver.files[0].path} is not a Parquet file: " in text
 
 
 def test_a_row_count_that_differs_from_the_manifest_is_found(folder: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_copy_of_the_lake_in_a_bucket_is_verified(
     bucket.write(path, bucket.read(path).replace(b"Missouri", b"missouri"))
     text, well = report(lake)
     assert not well
-    assert "DAMAGED: breweries.json has another content than the source served" in text
+    assert "DAMAGED: breweries.json differs from what the source served" in text
 
 
 def test_a_changed_file_in_a_bucket_is_found_by_its_etag(
@@ -234,7 +234,7 @@ def test_a_changed_file_in_a_bucket_is_found_by_its_etag(
     lake.storage.write(path, changed)
     text, well = report(lake)
     assert not well
-    assert f"DAMAGED: {file.path} has another content" in text
+    assert f"DAMAGED: {file.path} has different content" in text
     # The ETags of a copy elsewhere can differ, so they are not compared.
     said = json.loads(lake.storage.read(f"{gold.folder}/_manifest.json"))
     said["lake"] = "s3://elsewhere"
@@ -257,4 +257,4 @@ def test_an_invalid_setting_and_an_unreachable_store_are_reported(
         monkeypatch.setenv(name, "x")
     code, said = brewery("verify")
     assert code == 2
-    assert "nobody answers; correct AWS_ENDPOINT_URL or try later: " in said
+    assert "no server answers; correct AWS_ENDPOINT_URL or try later: " in said

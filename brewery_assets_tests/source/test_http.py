@@ -256,7 +256,7 @@ def test_a_retry_after_beyond_the_patience_fails_at_once(when: Callable[[], str]
         assert len(api.attempts(1)) == 1
         assert said.startswith(f"GET {api.page_url(1)} ")
     bound = f"and the whole read may take only {PATIENCE:g} s"
-    assert re.search(rf" in 1 tries and \d+ s, {bound}; the last: 429 Too ", said)
+    assert re.search(rf" in 1 tries and \d+ s, {bound}; the last error: 429 Too ", said)
     assert said.endswith("429 Too Many Requests: 'Too Many Attempts.'")
 
 
@@ -361,8 +361,8 @@ def test_an_answer_that_is_too_large_fails_at_once_and_uses_little_memory(
         assert len(api.attempts(page)) == 1
         url = api.page_url(1) if page else f"{api.url}/breweries/meta"
     assert said == (
-        f"GET {url} answered with more than 20,000,000 bytes (unpacked), the largest answer that "
-        "is read; check that BREWERY_API_URL is a brewery API"
+        f"GET {url} answered with more than 20,000,000 bytes (uncompressed), the largest answer "
+        "that is read; check that BREWERY_API_URL is a brewery API"
     )
     assert peak < 150_000_000
 
@@ -424,7 +424,7 @@ def test_permanent_429_fails_when_the_patience_is_used_up(of_1050: DemoApi) -> N
     of_1050.faults = Faults(always_status=429)  # with Retry-After: 1
     said = failure(of_1050.url, attempts=1000, patience=1.5)
     assert '429 Too Many Requests: \'{"message":"Server Error"}\'' in said
-    assert ", and the whole read may take only 1.5 s; the last: " in said
+    assert ", and the whole read may take only 1.5 s; the last error: " in said
 
 
 def test_the_error_for_a_closed_port_names_the_address() -> None:
@@ -463,7 +463,7 @@ def test_patience_limits_the_retries_even_if_many_are_allowed(of_1050: DemoApi) 
     started = time.monotonic()
     said = failure(of_1050.url, attempts=10**6, patience=1)
     assert time.monotonic() - started < SOON
-    assert "and the whole read may take only 1 s; the last: 503 Service Unavailable" in said
+    assert "and the whole read may take only 1 s; the last error: 503 Service Unavailable" in said
 
 
 def test_patience_limits_a_try_that_hangs(of_1050: DemoApi) -> None:

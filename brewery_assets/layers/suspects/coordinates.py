@@ -1,7 +1,7 @@
-"""Suspicions about where a brewery is said to be.
+"""Suspicions about the coordinates of a brewery.
 
 A point is judged by other breweries only if several of them agree, so that two wrong points never
-confirm each other. A record gets one suspicion, of the first rule that fits.
+confirm each other. A record gets one suspicion, from the first rule that matches.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from brewery_assets.layers.suspects.postcodes import Postcode, postcode_of
 from brewery_assets.layers.suspects.suspicion import POINT, Brewery, Suspicion
 
 ENOUGH = 10  # points of a country or state; with fewer, its extent is not known
-FAR = 500.0  # km, to all but two of the others: a point that is not among them
+FAR = 500.0  # km; a point is far from others if at most two of them are within this distance
 VERY_FAR = 3000.0  # km: farther than the Azores from the rest of Portugal
 FAR_FROM_POSTCODE = 40.0  # km, from its center
 FAR_FROM_POSTCODE_IN = {"alaska": 200.0}  # where a postcode is as large as a country
@@ -23,10 +23,10 @@ OUT_OF_RANGE = "A longitude is a number from -180 to 180, a latitude one from -9
 def wrong_coordinates(
     breweries: Sequence[Brewery], postcodes: Mapping[str, Postcode]
 ) -> Iterator[Suspicion]:
-    """Coordinates that are no pair, swapped, mirrored or 0, 0, or that lie where others do not.
+    """Coordinates that are not a pair, swapped, mirrored, at 0, 0, or far from where they belong.
 
     Args:
-        breweries: all of them, since they are judged by each other.
+        breweries: all of them, since they are compared with each other.
         postcodes: of the United States, by their five digits.
     """
     countries, states = _places(breweries)
@@ -39,7 +39,7 @@ def wrong_coordinates(
             found = at_0_0(brewery, point) or reflected(brewery, point, country)
             if postcode := postcodes.get(postcode_of(brewery) or ""):
                 found = found or far_from_postcode(brewery, point, postcode)
-            else:  # it would say that the point is right
+            else:  # a known postcode would confirm the point
                 found = (
                     found
                     or outside_country(brewery, point, countries)
@@ -50,26 +50,26 @@ def wrong_coordinates(
 
 
 def point_of(brewery: Brewery) -> Point | None:
-    """Where silver has the brewery."""
+    """The brewery's point in silver, if it has one."""
     if brewery.longitude is None or brewery.latitude is None:
         return None
     return Point(brewery.longitude, brewery.latitude)
 
 
 def swapped(served: tuple[str | None, str | None]) -> Point | None:
-    """What was served with its halves in the other order; None if that is no point either."""
+    """The served values in the opposite order; None if that is not a valid point either."""
     try:
         latitude, longitude = (float(half or "") for half in served)
     except ValueError:
         return None
-    fits = abs(longitude) <= 180 and abs(latitude) <= 90  # not so for NaN
+    fits = abs(longitude) <= 180 and abs(latitude) <= 90  # false for NaN
     return Point(longitude, latitude) if fits else None
 
 
 def no_pair(
     brewery: Brewery, served: tuple[str | None, str | None], country: Others | None
 ) -> Suspicion:
-    """Of a brewery whose coordinates are no valid pair, though they may be when swapped."""
+    """A suspicion about coordinates that are not a valid pair, but may be one when swapped."""
     found = ", ".join(half or "nothing" for half in served)
     point = swapped(served)
     if point and country and country.are_near(point):
@@ -80,7 +80,7 @@ def no_pair(
 
 
 def at_0_0(brewery: Brewery, point: Point) -> Suspicion | None:
-    """Of a brewery at 0, 0, which stands for a missing point."""
+    """A suspicion about a brewery at 0, 0, which means that the point is missing."""
     if point != (0, 0):
         return None
     why = "0, 0 lies in the Atlantic Ocean."
@@ -88,7 +88,7 @@ def at_0_0(brewery: Brewery, point: Point) -> Suspicion | None:
 
 
 def reflected(brewery: Brewery, point: Point, country: Others | None) -> Suspicion | None:
-    """Of a brewery far from its country that is in it when swapped, or with another sign."""
+    """A suspicion about a point far from its country that is in it when swapped or mirrored."""
     if country is None or (away := kilometers(point, country.middle)) <= FAR:
         return None
     x, y = point
@@ -100,7 +100,7 @@ def reflected(brewery: Brewery, point: Point, country: Others | None) -> Suspici
     ):
         if (
             abs(other.latitude) <= 90
-            # The middle is that of most breweries: many points that are swapped do not hide one.
+            # The middle is where most breweries are, so many swapped points do not hide one.
             and kilometers(other, country.middle) < away / 2
             and country.are_near(other)
         ):
@@ -113,7 +113,7 @@ def reflected(brewery: Brewery, point: Point, country: Others | None) -> Suspici
 
 
 def far_from_postcode(brewery: Brewery, point: Point, postcode: Postcode) -> Suspicion | None:
-    """Of a brewery of the United States far from the center of its own postcode."""
+    """A suspicion about a US brewery far from the center of its postcode."""
     away = kilometers(point, postcode.center)
     if away <= FAR_FROM_POSTCODE_IN.get(brewery.state, FAR_FROM_POSTCODE):
         return None
@@ -128,7 +128,7 @@ def far_from_postcode(brewery: Brewery, point: Point, postcode: Postcode) -> Sus
 def outside_country(
     brewery: Brewery, point: Point, countries: Mapping[str, Others]
 ) -> Suspicion | None:
-    """Of a brewery far from its country's others that is among another's, or very far."""
+    """A suspicion about a brewery far from its country's others: near another's, or very far."""
     own = countries.get(brewery.country)
     if own is None or own.surround(point) or (away := own.distance_of(point)) <= FAR:
         return None
@@ -143,7 +143,7 @@ def outside_country(
 def far_from_state(
     brewery: Brewery, point: Point, states: Mapping[str, Others]
 ) -> Suspicion | None:
-    """Of a brewery far from its state's others and among those of another state."""
+    """A suspicion about a brewery far from its state's others and near those of another state."""
     own = states.get(brewery.state)
     if own is None or own.surround(point) or (away := own.distance_of(point)) <= FAR:
         return None
@@ -158,7 +158,7 @@ def far_from_state(
 
 
 def _among(point: Point, places: Mapping[str, Others], but: str) -> str | None:
-    """The name of another place of which several breweries are near."""
+    """The name of another place that has several breweries near the point."""
     for place, others in places.items():
         if place != but and others.are_near(point):
             return others.name
@@ -168,9 +168,9 @@ def _among(point: Point, places: Mapping[str, Others], but: str) -> str | None:
 def _places(
     breweries: Sequence[Brewery],
 ) -> tuple[dict[str, Others], dict[str, dict[str, Others]]]:
-    """Where the breweries of each country lie, and by country those of each of its states.
+    """The points of the breweries of each country, and by country those of each of its states.
 
-    If a country has too few points since all are swapped, it is where the swapped ones lie.
+    If a country has too few points because all are swapped, it has the corrected points.
     """
     by_country: dict[str, list[Point]] = defaultdict(list)
     by_state: dict[str, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))

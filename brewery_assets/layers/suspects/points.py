@@ -1,4 +1,4 @@
-"""Points on the earth, and whether one is among others."""
+"""Points on the earth, and whether a point is near others."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 EARTH = 6371.0  # km, its mean radius
 A_DEGREE = 111.0  # km, of latitude
-SEVERAL = 3  # points that must agree before they say anything about another one
+SEVERAL = 3  # points that must agree before another point is judged by them
 NEAR = 100.0  # km
 
 
@@ -23,7 +23,7 @@ class Point(NamedTuple):
 
 
 def kilometers(one: Point, other: Point) -> float:
-    """The distance on a sphere; half a percent off at most."""
+    """The distance on a sphere; the error is at most half a percent."""
     here, there = radians(one.latitude), radians(other.latitude)
     across = radians(other.longitude - one.longitude)
     # The haversine formula: it holds for small distances too.
@@ -35,8 +35,8 @@ class Others:
     """The points of the breweries of a place; there is at least one.
 
     Attributes:
-        name: of the place, for people.
-        middle: of each axis the median, which a few wrong points do not move.
+        name: the name of the place, for people.
+        middle: the median of each axis, which a few wrong points do not move.
     """
 
     def __init__(self, name: str, points: Iterable[Point]) -> None:
@@ -49,14 +49,14 @@ class Others:
     def surround(self, own: Point) -> bool:
         """Whether several others lie in the square of three degrees around one of these points.
 
-        It is quick, and enough to tell that a point is not far from all others.
+        This is fast, and enough to prove that a point is not far from all others.
         """
         x, y = _cell(own)
         around = (self._cells[a, b] for a in (x - 1, x, x + 1) for b in (y - 1, y, y + 1))
         return sum(around) > SEVERAL
 
     def distance_of(self, own: Point) -> float:
-        """Kilometers within which several others lie of one of these points."""
+        """The distance in kilometers within which one of these points has several others."""
         distances = sorted(kilometers(own, other) for other in self._points)
         # The nearest is the point itself.
         return distances[SEVERAL] if len(distances) > SEVERAL else inf
@@ -66,7 +66,7 @@ class Others:
         near = sum(
             kilometers(foreign, other) <= NEAR
             for other in self._points
-            if abs(other.latitude - foreign.latitude) * A_DEGREE <= NEAR  # quicker, for most
+            if abs(other.latitude - foreign.latitude) * A_DEGREE <= NEAR  # a fast check first
         )
         return near >= SEVERAL
 

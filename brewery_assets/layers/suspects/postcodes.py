@@ -22,7 +22,7 @@ def postcode_of(brewery: Brewery) -> str | None:
 
 
 def postcodes_of(breweries: Iterable[Brewery]) -> dict[str, Postcode]:
-    """The breweries' postcodes, by their five digits, as far as they exist."""
+    """The breweries' postcodes that exist, by their five digits."""
     import zipcodes
 
     wanted = {code for brewery in breweries if (code := postcode_of(brewery))}
@@ -41,11 +41,11 @@ def postcodes_of(breweries: Iterable[Brewery]) -> dict[str, Postcode]:
 def postcodes_that_do_not_exist(
     breweries: Iterable[Brewery], postcodes: Mapping[str, Postcode]
 ) -> Iterator[Suspicion]:
-    """Postcodes in the form of the United States that are not assigned.
+    """Postcodes that have the form of the United States, but are not assigned.
 
     Args:
-        breweries: to be looked at.
-        postcodes: as `postcodes_of` gives them.
+        breweries: the breweries to check.
+        postcodes: as returned by `postcodes_of`.
     """
     for brewery in breweries:
         code = postcode_of(brewery)

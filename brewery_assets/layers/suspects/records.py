@@ -1,4 +1,4 @@
-"""Suspicions about a record as a whole: it is there twice, its type or its place is misspelled."""
+"""Suspicions about a whole record: duplicates, unknown types, misspelled places."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -11,10 +11,10 @@ COMPARED = ("brewery_type", "phone", "website_url", "postal_code", "longitude", 
 
 
 def duplicates(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
-    """Records with the name, address, city and state of another one, in capitals or not.
+    """Records with the same name, address, city and state as another one, ignoring case.
 
-    The suspicion is about the record with fewer values, or else the larger id. Records without an
-    address and a city are not compared.
+    The suspicion is about the record with fewer values or, on a tie, with the larger id. Records
+    that have neither an address nor a city are not compared.
     """
     placed = (each for each in breweries if each.address_1 or each.city)
     namesakes = _groups(placed, lambda each: (each.country, each.state, slug(each.name)))
@@ -43,7 +43,7 @@ def duplicates(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
 def _groups(
     breweries: Iterable[Brewery], key: Callable[[Brewery], tuple[str, ...]]
 ) -> list[list[Brewery]]:
-    """Those of two or more that have one key."""
+    """The groups of two or more breweries with the same key."""
     groups: dict[tuple[str, ...], list[Brewery]] = defaultdict(list)
     for brewery in breweries:
         groups[key(brewery)].append(brewery)
@@ -51,7 +51,7 @@ def _groups(
 
 
 def unknown_types(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
-    """Records of a type that the source is not known to have."""
+    """Records with a type that is not one of the source's known types."""
     for brewery in breweries:
         kind = brewery.brewery_type
         if kind is not None and kind not in BREWERY_TYPES:
@@ -66,9 +66,9 @@ def unknown_types(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
 
 
 def misspelled_places(breweries: Iterable[Brewery]) -> Iterator[Suspicion]:
-    """Records whose state is not spelled like that of most others, or as place_aliases.csv has it.
+    """Records whose state is not spelled as in most others, or is wrong in place_aliases.csv.
 
-    A name in another language, such as Vlaanderen for Flanders, is no misspelling.
+    A name in another language, such as Vlaanderen for Flanders, is not a misspelling.
     """
     wrong = misspellings()
     for brewery in breweries:

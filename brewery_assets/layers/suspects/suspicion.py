@@ -1,4 +1,4 @@
-"""A brewery as the rules about suspects see it, and a suspicion about it."""
+"""The input and output of the rules about suspects: a brewery, and a suspicion about it."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ class Brewery(NamedTuple):
     """A row of silver, with what the source served in place of a pair of coordinates.
 
     Attributes:
-        served: longitude and latitude as text, trimmed, of a brewery for which silver has none
-            because they are no valid pair; one of them may be missing. None for all others.
+        served: longitude and latitude as text, trimmed, if silver has none for the brewery because
+            they are not a valid pair; one of them may be missing. Otherwise None.
     """
 
     id: str
@@ -42,9 +42,9 @@ class Suspicion(NamedTuple):
     """A suspicion about one brewery.
 
     Attributes:
-        rule: its name, as docs/data-quality.md explains it.
-        column: of silver, or `POINT`.
-        found: its value; of a point, longitude and latitude.
+        rule: the name of the rule, which docs/data-quality.md explains.
+        column: a column of silver, or `POINT`.
+        found: the column's value; for a point, longitude and latitude.
         suggested: the value that would be right; None when nothing can be suggested.
         why: a sentence.
     """

@@ -1,4 +1,4 @@
-"""suspect_breweries: what is likely wrong with a record of the source, and what would be right."""
+"""suspect_breweries: values of the source that are likely wrong, with suggested values."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -38,7 +38,7 @@ LONGEST = 80  # characters of a value in the preview
 
 
 def suspicions(breweries: Sequence[Brewery]) -> list[Suspicion]:
-    """Every suspicion about the breweries, sorted; at most one of a rule about one of them.
+    """Every suspicion about the breweries, sorted; at most one per rule and brewery.
 
     Args:
         breweries: all of them, since some rules compare them. Their ids are unique.
@@ -59,10 +59,10 @@ def suspicions(breweries: Sequence[Brewery]) -> list[Suspicion]:
 
 
 def breweries_of(silver: DataFrame, bronze: DataFrame) -> list[Brewery]:
-    """The rows of silver, with the coordinates that it lacks because they are no valid pair.
+    """The rows of silver, with the served coordinates where they are not a valid pair.
 
     Args:
-        silver: as it is published.
+        silver: as published.
         bronze: the lines that it was made from.
     """
     lines = parse(bronze, ("id", "name", *SERVED_NUMBERS)).where(is_no_pair())
@@ -79,7 +79,7 @@ def frame(like: DataFrame, found: Sequence[Suspicion]) -> DataFrame:
 
     Args:
         like: any frame of the session.
-        found: as `suspicions` gives them.
+        found: as returned by `suspicions`.
     """
     session = like.sparkSession
     if not found:
@@ -93,7 +93,7 @@ def frame(like: DataFrame, found: Sequence[Suspicion]) -> DataFrame:
 
 
 def preview(found: DataFrame) -> Preview:
-    """Rows, how many there are of each rule, and some with a suggestion."""
+    """The number of rows, rows by rule, and some rows, first those with a suggestion."""
     counted = found.groupBy("rule").agg(F.count(F.lit(1)).alias("rows"))
     rules = counted.orderBy(F.desc("rows"), "rule").collect()
     if not rules:
