@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,9 +93,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory, published_lake: Path) -> tupl
     )
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # already taken by another process
-            taken.bind(("127.0.0.1", 8000))
-            taken.listen()
+        for _ in range(600):  # another test's demo frees it; a developer's server keeps it
+            with contextlib.suppress(OSError):
+                taken.bind(("127.0.0.1", 8000))
+                taken.listen()
+                break
+            time.sleep(0.1)
         code, said = checkout.run(sys.executable, "-m", "demo.run")
     assert code == 0, said
     return checkout, said
