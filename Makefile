@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 duckdb_delta install_dependencies benchmark data_dictionary pictures lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 duckdb_delta install_dependencies benchmark torture data_dictionary pictures lock clean
 
 # These targets run in the stack while it is up, otherwise in this machine's .venv.
 define in_stack_or_here
@@ -101,6 +101,9 @@ install_dependencies: $(VENV)/installed ## create the virtual environment .venv 
 
 benchmark: $(VENV)/installed ## measure the pipeline's speed against alternatives
 	@$(BIN)/python -m benchmarks
+
+torture: $(VENV)/installed ## kill -9, faults, drift, full disks: MINUTES=10, SEED=1, ONLY="drift s3"; default: all
+	@$(BIN)/python -m torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 data_dictionary: $(VENV)/installed ## rebuild docs/data-dictionary.md from the schemas, the checks and the real data
 	@$(BIN)/python -m demo.dictionary

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from brewery_assets.checks.limits import Limits
 from brewery_assets.checks.rule import Outcome, Rule, refusal
 from brewery_assets.checks.rules import RULES
+from brewery_assets.engine.errors import message_of
 from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.io_managers import Candidate, ParquetSnapshots, SnapshotIOManager
 from brewery_assets.lake.lake import Lake, LakeError
@@ -61,7 +62,7 @@ class Step:
             with self.lake.full_disk_explained():
                 return self.lake.through_outages(work)
         except PySparkException as error:  # the engine's message may lack the layer
-            raise LakeError(f"{layer} could not be computed: {error}") from error
+            raise LakeError(f"{layer} could not be computed: {message_of(error)}") from error
 
     def hold(
         self,

@@ -2,12 +2,15 @@
 
 import itertools
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, Response, expect
 
 PATIENCE = 240_000  # milliseconds: a run in the stack takes a minute on a quiet machine
 expect.set_options(timeout=PATIENCE)
+CLICKS = 5
+WAIT = 30_000  # milliseconds until the server has answered a click
 TOAST = "[data-sonner-toast]"
 RUN_IS_OVER = re.compile(r"^(Success|Failure|Canceled)$")
 CHECK_IS_OVER = re.compile(r"^(Succeeded|Failed|Execution failed|Skipped|Not evaluated)$")
@@ -125,12 +128,21 @@ class DagsterUi:
         return {name: self._toggle(name).is_checked() for name in names}
 
     def switch(self, name: str, *, on: bool) -> None:
-        """Switches a schedule or sensor by its toggle."""
-        if self.automations()[name] is not on:  # on an outdated page, a click may do nothing
+        """Switches a schedule or sensor by its toggle.
+
+        The page first shows a state that the browser has cached, and a click on that does nothing.
+        So the page is loaded again and the click repeated, as a person would.
+        """
+        for _ in range(CLICKS):
+            if self.automations()[name] is on:
+                break
             # The toggle moves at once, but the change is complete only when the server answers.
-            with self.page.expect_response(_answers_a_mutation):
+            with (
+                suppress(TimeoutError),
+                self.page.expect_response(_answers_a_mutation, timeout=WAIT),
+            ):
                 self._toggle(name).locator("xpath=..").click()
-        expect(self._toggle(name)).to_be_checked(checked=on)
+        expect(self._toggle(name)).to_be_checked(checked=on, timeout=1000)
 
     def picture(self, file: Path) -> None:
         """Saves a picture of the window, after everything has loaded and no message covers it."""

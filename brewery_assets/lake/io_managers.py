@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from brewery_assets.engine.errors import message_of
 from brewery_assets.engine.runs import is_over
 from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.lake import Lake, LakeError
@@ -168,7 +169,7 @@ class ParquetSnapshots(FrameSnapshots):
         try:
             self.lake.through_outages(write, writes=folder)
         except PySparkException as error:  # the engine's message may lack the path
-            raise LakeError(f"{path} could not be written: {error}") from error
+            raise LakeError(f"{path} could not be written: {message_of(error)}") from error
         self._held[folder] = frame
         return {
             "codec": CODEC,

@@ -73,6 +73,12 @@ def blank_to_null(value: Column) -> Column:
     return F.nullif(F.btrim(value, F.lit(WHITE_SPACE)), F.lit(""))
 
 
+def is_nested(value: Column) -> Column:
+    """Whether a parsed value is an object or an array, which from_json makes compact JSON text."""
+    brackets = value.startswith("{") | value.startswith("[")
+    return brackets & F.coalesce(F.get_json_object(value, "$") == value, F.lit(False))
+
+
 def degrees(value: Column, limit: int) -> Column:
     """A coordinate; null unless it is a decimal number from -limit to limit.
 
@@ -107,14 +113,14 @@ def parse(lines: DataFrame, names: Sequence[str] = SERVED_TEXT + SERVED_NUMBERS)
 
 
 def _field(name: str) -> Column:
-    """A field of a parsed line, as text.
+    """A field of a parsed line, as text; null for an object or an array.
 
     Coordinates are read from the line again: Sail's from_json rounds some numbers wrongly in the
     last digit (93 of 9,387 longitudes of the real data), but its get_json_object does not.
     """
     parsed = F.col("served")[name]
     if name not in SERVED_NUMBERS:
-        return parsed
+        return F.when(~is_nested(parsed), parsed)
     return F.when(parsed.isNotNull(), F.get_json_object("line", f"$.{name}"))
 
 

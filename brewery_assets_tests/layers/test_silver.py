@@ -67,6 +67,22 @@ def test_a_number_in_a_text_column_becomes_its_digits(session: SparkSession) -> 
     assert refined(session, scenario.SILESIA)["postal_code"] == "55100"
 
 
+@pytest.mark.parametrize("nested", [{"value": "Portland"}, ["Portland"], {}, [[1.10, {"a": None}]]])
+def test_an_object_or_array_in_a_text_column_becomes_null(
+    session: SparkSession, nested: object
+) -> None:
+    places = dict.fromkeys(("city", "state_province", "state"), nested)
+    row = refined(session, {**scenario.OREGON, **places})
+    assert (row["city"], row["state_name"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["[Brewery]", "{re}create", "[1] Brewing", "[", "{", "[a] and [b]"]
+)
+def test_text_in_brackets_is_kept(session: SparkSession, text: str) -> None:
+    assert refined(session, {**scenario.OREGON, "name": text})["name"] == text
+
+
 def test_coordinates_served_as_text_become_numbers(session: SparkSession) -> None:
     row = refined(session, scenario.FLANDERS_IN_DUTCH)
     assert (row["longitude"], row["latitude"]) == (5.0569549, 51.17625779999999)
