@@ -9,9 +9,11 @@ from demo.s3 import free_port
 
 
 def test_the_error_of_a_connection_is_only_its_cause() -> None:
-    with grpc.insecure_channel(f"127.0.0.1:{free_port()}") as channel:
-        with pytest.raises(grpc.RpcError) as refused:
-            channel.unary_unary("/spark.connect.SparkConnectService/Config")(b"", timeout=60)
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{free_port()}") as channel,
+        pytest.raises(grpc.RpcError) as refused,
+    ):
+        channel.unary_unary("/spark.connect.SparkConnectService/Config")(b"", timeout=60)
     said = message_of(PySparkException(str(refused.value)))
     assert "Connection refused" in said
     assert "\n" not in said
