@@ -6,6 +6,7 @@ import dagster as dg
 
 from brewery_assets.automation.alerts import Alerts
 from brewery_assets.automation.delivery import deliver
+from brewery_assets.automation.retention import RUNS_KEPT, delete_old_runs
 from brewery_assets.checks.expectations import silver_data_docs
 from brewery_assets.lake.lake import Lake
 from brewery_assets.layers.gold import GOLD
@@ -40,15 +41,24 @@ publish_report = dg.define_asset_job(
 
 
 def daily_pipeline(cron: str, time_zone: str) -> dg.ScheduleDefinition:
-    """The schedule of the pipeline."""
-    return dg.ScheduleDefinition(
+    """The schedule of the pipeline. Each tick also deletes old runs from Dagster's storage."""
+
+    @dg.schedule(
         name=DAILY,
         job=run_pipeline_brewery,
         cron_schedule=cron,
         execution_timezone=time_zone,
-        tags=OF_MACHINES,
         description="The pipeline, once a day.",
     )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        try:
+            deleted = delete_old_runs(context.instance, datetime.now(timezone.utc))
+            context.log.info(f"{deleted} runs older than {RUNS_KEPT.days} days were deleted")
+        except Exception as error:  # the day's run is more important
+            context.log.warning(f"old runs were not deleted: {error}")
+        return dg.RunRequest(tags=OF_MACHINES)
+
+    return tick
 
 
 @dg.sensor(

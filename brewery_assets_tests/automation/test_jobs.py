@@ -32,12 +32,14 @@ def schedule_of(settings: Settings) -> dg.ScheduleDefinition:
     return found
 
 
-def test_the_pipeline_runs_every_day_at_six_and_is_retried_if_a_machine_fails() -> None:
+def test_the_pipeline_runs_every_day_at_six_and_is_retried_if_a_machine_fails(
+    instance: dg.DagsterInstance,
+) -> None:
     schedule = schedule_of(Settings())
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 6 * * *", "UTC")
     assert schedule.job_name == JOB
     due = datetime(2026, 11, 24, 6, tzinfo=timezone.utc)
-    with dg.build_schedule_context(scheduled_execution_time=due) as context:
+    with dg.build_schedule_context(instance, scheduled_execution_time=due) as context:
         (request,) = schedule.evaluate_tick(context).run_requests or ()
     assert request.tags["dagster/max_retries"] == "2"
     assert request.tags["dagster/retry_on_asset_or_op_failure"] == "false"

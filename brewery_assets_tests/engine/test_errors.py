@@ -2,6 +2,7 @@
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pyspark.errors import PySparkException
 
 from brewery_assets.engine.errors import message_of
@@ -13,7 +14,7 @@ def test_the_error_of_a_connection_is_only_its_cause() -> None:
         grpc.insecure_channel(f"127.0.0.1:{free_port()}") as channel,
         pytest.raises(grpc.RpcError) as refused,
     ):
-        channel.unary_unary("/spark.connect.SparkConnectService/Config")(b"", timeout=60)
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
     said = message_of(PySparkException(str(refused.value)))
     assert "Connection refused" in said
     assert "\n" not in said
