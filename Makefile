@@ -10,7 +10,7 @@ export DAGSTER_HOME := $(CURDIR)
 # These targets run in the stack while it is up, otherwise in this machine's .venv.
 define in_stack_or_here
 @if deploy/stack running; then echo "In the stack:" && deploy/stack run python -m brewery_assets $(1); \
-	else $(MAKE) --no-print-directory $(or $(2),$(VENV)/installed) && echo "On this machine:" && \
+	else $(MAKE) --silent $(or $(2),$(VENV)/installed) && echo "On this machine:" && \
 	$(BIN)/python -m brewery_assets $(1); fi
 endef
 
