@@ -1,6 +1,7 @@
 """GET requests with retries: the decoded body, or an error with the URL and the cause."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ RETRIED_ERRORS = (
 )
 LARGEST_ANSWER = 20_000_000  # bytes, uncompressed; 200 records are about 100,000
 LONGEST_BACKOFF = 30.0
+_CONNECTION = re.compile(r"^HTTPS?Connection(?:Pool)?\(.*?\): ")  # how urllib3 begins its messages
 PATROL = 0.1  # seconds between two checks whether the read was canceled
 HEADERS = {
     "Accept": "application/json",  # without it, errors are redirects or HTML pages
@@ -139,7 +141,7 @@ class Fetcher:
         try:
             response, body = self._exchange(url, query, timeout)
         except RETRIED_ERRORS as error:
-            said = self.address.hide(str(error))
+            said = self.address.hide(_reason(error))
             raise _PassingError(f"{type(error).__name__}: {said}") from None
         except requests.RequestException as error:
             # Its causes contain the full URL, and Dagster stores causes.
@@ -199,6 +201,12 @@ class Fetcher:
     def _count_retry(self, _: tenacity.RetryCallState) -> None:
         with self._lock:
             self.retries += 1
+
+
+def _reason(error: Exception) -> str:
+    """Why a request failed: the innermost message of urllib3, without its connection's name."""
+    wrapped = error.args[0] if error.args else error
+    return _CONNECTION.sub("", str(getattr(wrapped, "reason", None) or error))
 
 
 def _body(response: requests.Response, timeout: float, shown: str) -> bytes:
