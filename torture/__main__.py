@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -48,8 +49,16 @@ Result = tuple[Trial, Outcome]
 
 
 def main() -> int:
-    """The exit code: 0, or 1 if a trial found a fault."""
+    """The exit code: 0, 1 if a trial found a fault, 130 after Ctrl-C, 143 after SIGTERM."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # it stops its servers first
+    try:
+        return _campaign(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _campaign(options: argparse.Namespace) -> int:
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     with (
         tempfile.TemporaryDirectory(prefix="torture-") as folder,
