@@ -29,22 +29,22 @@ from torture.verdict import (
 )
 from torture.world import Universe, World
 
-CAMPAIGNS = {
+CAMPAIGNS = {  # the quick ones first, for a run of a few minutes
     "kill-run": kills.of_runs,
-    "kill-s3": kills.of_s3,
-    "kill-spark": kills.of_spark,
     "faults": source.of_faults,
-    "monsters": source.of_monsters,
     "drift": source.of_drift,
+    "hands": damage.of_hands,
     "s3": storage.of_s3,
-    "together": together.of_runs,
-    "readers": together.of_readers,
     "disk": damage.of_disks,
+    "monsters": source.of_monsters,
     "clock": damage.of_clocks,
     "drafts": damage.of_drafts,
-    "hands": damage.of_hands,
+    "together": together.of_runs,
+    "kill-s3": kills.of_s3,
+    "readers": together.of_readers,
+    "kill-spark": kills.of_spark,
 }
-NEEDS = {"disk": "root", "clock": "faketime", "kill-spark": "Java 17 to 22"}
+NEEDS = {"disk": "the right to mount a tmpfs", "clock": "faketime", "kill-spark": "Java 17 to 22"}
 Result = tuple[Trial, Outcome]
 
 
