@@ -62,7 +62,10 @@ def bronze_breweries(context: dg.AssetExecutionContext) -> Results:
     yield from step.publish(
         Candidate(BRONZE, reading, len(reading.lines), shown=shown),
         lambda: bronze_checks.outcomes(
-            reading, step.lake.previous(BRONZE), step.limits.rows_lost_percent
+            reading,
+            # A bronze whose silver was refused may be wrong, so it is no basis for comparison.
+            step.lake.last_used(BRONZE, SILVER.name, before=step.lake.name),
+            step.limits.rows_lost_percent,
         ),
         data_version=reading.sha256,
         io_manager="json_lines_snapshots",

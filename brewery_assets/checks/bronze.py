@@ -17,7 +17,8 @@ RULES = {
         columns=("id",),
     ),
     "row_count_is_plausible": Rule(
-        "There are rows, and at most ROWS_LOST_PERCENT fewer than in the previous snapshot.",
+        "There are rows, and at most ROWS_LOST_PERCENT fewer than in the snapshot that the newest "
+        "silver was made from.",
         acceptable=True,
     ),
     "counts_match_source": Rule(
@@ -30,7 +31,9 @@ RULES = {
         blocking=False,
     ),
     "columns_as_before": Rule(
-        "The columns and their types are those of the previous snapshot.", blocking=False
+        "The columns and their types are those of the snapshot that the newest silver was made "
+        "from.",
+        blocking=False,
     ),
 }
 
@@ -105,7 +108,7 @@ def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float)
 
     Args:
         rows: of this snapshot.
-        previous: rows of the previous snapshot; None for the first.
+        previous: rows of the snapshot to compare with; None for the first.
         lost_allowed: percent.
     """
     lost = 100 * (previous - rows) / previous if previous else 0.0
@@ -119,11 +122,11 @@ def row_count_is_plausible(rows: int, previous: int | None, lost_allowed: float)
 
 
 def columns_as_before(now: Mapping[str, str], before: Manifest | None) -> Outcome:
-    """Whether the columns and their types are those of the previous snapshot.
+    """Whether the columns and their types are those of an older snapshot.
 
     Args:
         now: types by column.
-        before: the previous snapshot; None for the first.
+        before: the snapshot to compare with; None for the first.
     """
     if before is None or not (before.columns and now):
         return Outcome(True, {"columns": len(now), "compared_with": "nothing"})
@@ -150,7 +153,7 @@ def outcomes(
 
     Args:
         reading: what was read from the source.
-        previous: the previous snapshot; None for the first.
+        previous: the bronze that the newest silver was made from; None for the first.
         rows_lost_percent: the largest share of rows that may be lost.
     """
     source = reading.facts

@@ -270,19 +270,29 @@ class Lake(dg.ConfigurableResource[None]):
             raise LakeError(f"{self.uri} has no published {layer}: materialize it first")
         return found
 
+    def last_used(self, layer: str, reader: str, before: str) -> Manifest | None:
+        """The newest snapshot of a layer, older than `before`, that `reader` was made from.
+
+        If there is none, the newest older one; None if nothing is older.
+
+        Args:
+            layer: the layer.
+            reader: another layer.
+            before: the name of a snapshot.
+        """
+        for manifest in self.undamaged(reader):
+            used = manifest.made_from.get(layer, "")
+            if "" < used < before and (older := self._undamaged(layer, used)):
+                return older
+        return next(self.undamaged(layer, before=before), None)
+
     def compared_last(self, layer: str, reader: str) -> Manifest | None:
         """The older snapshot of a layer that `reader`, another layer, compares with this run's.
 
-        It is the newest older one that `reader` was made from, so that no change is missed. If
-        there is none, it is the previous snapshot; None if nothing is older.
+        It is the last one that `reader` was made from, so that no change is missed.
         """
-        now = self.reading(layer)
-        for manifest in self.undamaged(reader):
-            compared = manifest.made_from.get(layer, "")
-            if "" < compared < now.snapshot and (older := self._undamaged(layer, compared)):
-                return self.verified(older)
-        previous = next(self.undamaged(layer, before=now.snapshot), None)
-        return previous and self.verified(previous)
+        older = self.last_used(layer, reader, self.reading(layer).snapshot)
+        return older and self.verified(older)
 
     def verified(self, manifest: Manifest) -> Manifest:
         """The manifest, if its files are intact: an engine reads an empty folder as no rows."""

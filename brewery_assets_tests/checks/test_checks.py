@@ -28,6 +28,7 @@ from brewery_assets.step import check_specs
 from brewery_assets_tests.conftest import Pipeline
 from brewery_assets_tests.scenario import GOOD, IRELAND, NOWHERE, OREGON, ROWS, UNKNOWN_FIELDS
 from demo.data import Row
+from demo.faults import Faults
 
 
 def said(total: int, **facts: Any) -> dict[str, Any]:
@@ -545,3 +546,16 @@ def test_the_freshness_policy_of_gold_warns_after_26_hours_and_fails_after_50() 
     assert policy.warn_window is not None
     assert policy.warn_window.to_timedelta() == timedelta(hours=26)
     assert policy.fail_window.to_timedelta() == timedelta(hours=50)
+
+
+def test_after_a_silver_is_refused_its_bronze_is_not_the_measure_for_the_next(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.rows_lost_percent, pipeline.rejected_percent = 10, 20
+    pipeline.run()
+    pipeline.api.faults = Faults(strays=10)  # these elements are not objects: silver rejects them
+    pipeline.run(fails=True)
+    assert pipeline.newest("bronze_breweries").rows == len(ROWS) + 10
+    pipeline.api.faults = Faults()
+    pipeline.run()
+    assert pipeline.newest("silver_breweries").rows == len(GOOD)
