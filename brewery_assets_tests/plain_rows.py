@@ -67,9 +67,7 @@ class Read:
     @cached_property
     def silver(self) -> list[Row]:
         """The records with an id and a name, as rows of silver."""
-        rows = [row for row in map(_columns, self.objects) if row["id"] and row["name"]]
-        _name_places(rows)
-        return rows
+        return silver_rows(self.objects)
 
     @cached_property
     def rejected(self) -> int:
@@ -107,6 +105,13 @@ class Read:
         )
 
 
+def silver_rows(records: list[Row]) -> list[Row]:
+    """The records with an id and a name, as rows of silver."""
+    rows = [row for row in map(_columns, records) if row["id"] and row["name"]]
+    _name_places(rows)
+    return rows
+
+
 def percent(part: int, of: int) -> float:
     """A percentage, rounded to three decimals."""
     return round(100 * part / of, 3)
@@ -117,7 +122,7 @@ def _has_id(value: Any) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
+    if value is None or isinstance(value, dict | list):
         return None
     return (value if isinstance(value, str) else json.dumps(value)).strip() or None
 
@@ -136,8 +141,10 @@ def _columns(record: Row) -> Row:
 
 
 def _degrees(value: str | None, most: int) -> float | None:
+    if not value or not value.isascii() or "_" in value:  # float() accepts 1_0 and other digits
+        return None
     try:
-        found = float(value or "")
+        found = float(value)
     except ValueError:
         return None
     return found if abs(found) <= most else None
