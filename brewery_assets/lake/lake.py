@@ -462,7 +462,8 @@ class Lake(dg.ConfigurableResource[None]):
             try:
                 self.storage.delete(f"{folder}/{MANIFEST}")
                 self.storage.delete_folder(folder)
-                self._listed[layer].remove(snapshot)
+                # It is not in this list if it was published after this run had listed the layer.
+                self._listed[layer] = [name for name in self._listed[layer] if name != snapshot]
             except OSError as error:
                 log.warning(f"{layer}: {snapshot} could not be deleted: {error}")
 

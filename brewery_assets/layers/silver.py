@@ -74,7 +74,10 @@ def blank_to_null(value: Column) -> Column:
 
 
 def is_nested(value: Column) -> Column:
-    """Whether a parsed value is an object or an array, which from_json makes compact JSON text."""
+    """Whether a parsed value is an object or an array, which from_json makes compact JSON text.
+
+    A text that is itself compact JSON of an object or array, such as a name "[1]", looks the same.
+    """
     brackets = value.startswith("{") | value.startswith("[")
     return brackets & F.coalesce(F.get_json_object(value, "$") == value, F.lit(False))
 
@@ -214,7 +217,7 @@ def refine(parsed: DataFrame) -> Refined:
     Args:
         parsed: as returned by `parse`, and held, because it is read several times.
     """
-    found = spellings(parsed).collect()
+    found = spellings(parsed.where(is_brewery())).collect()
     places = conform(Spelling(row.country, row.state_province, row.records) for row in found)
     ids = sorted(each for row in found for each in row.no_pair_ids or [])
     return Refined(

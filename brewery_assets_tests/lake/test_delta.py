@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,7 @@ from brewery_assets.aws import Aws
 from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.delta import follow, newest_version
 from brewery_assets.lake.io_managers import ParquetSnapshots
-from brewery_assets.lake.lake import Lake, LakeError
+from brewery_assets.lake.lake import MANIFEST, Lake, LakeError
 from brewery_assets.lake.s3 import Bucket
 from brewery_assets_tests.checkout import ROOT
 from brewery_assets_tests.conftest import TABLES, Pipeline
@@ -33,6 +34,30 @@ def read(folder: Path) -> list[Row]:
     """The rows of the newest version."""
     (rows,) = with_deltalake(str(folder / TABLE.name), [None])
     return rows
+
+
+def test_a_run_that_deletes_a_snapshot_it_has_not_listed_does_not_fail(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    """A slow run publishes last, with the oldest name, and deletes what others have published."""
+
+    def run(number: int) -> Lake:
+        return of_run(str(tmp_path), instance, f"{number:08x}-0000-4000-8000-000000000000", kept=1)
+
+    publish(run(1), [])
+    slow = run(2)
+    draft = write(slow, [{"id": "a", "country": "x"}])
+    for number in (3, 4):
+        publish(run(number), [{"id": "b", "country": "x"}])
+    lake = Lake(uri=str(tmp_path))
+    for manifest in lake.manifests(TABLE.name):  # more than an hour passes
+        earlier = manifest.created_at - timedelta(hours=2)
+        older = manifest.model_copy(update={"created_at": earlier})
+        path = f"{manifest.folder}/{MANIFEST}"
+        lake.storage.write(path, older.model_dump_json().encode())
+    slow._known.clear()
+    slow.publish(draft, rows=1, codec="zstd", columns=TABLE.types)
+    assert len(Lake(uri=str(tmp_path)).snapshots(TABLE.name)) == 2
 
 
 def test_a_version_has_names_comments_partitions_counts_and_its_run(

@@ -95,7 +95,7 @@ class LakeStates(RuleBasedStateMachine):
 
     @rule(first=ROWS, second=ROWS)
     def publish_twice(self, first: list[Row], second: list[Row]) -> None:
-        """A run dies after it has published, and its step is retried in another process."""
+        """A run publishes, and its step is retried."""
         lake = self._run()
         self._has_published(publish(lake, first), first)
         self._has_published(publish(lake, second), second)

@@ -67,6 +67,15 @@ def test_a_number_in_a_text_column_becomes_its_digits(session: SparkSession) -> 
     assert refined(session, scenario.SILESIA)["postal_code"] == "55100"
 
 
+def test_rejected_lines_do_not_decide_how_a_place_is_spelled(session: SparkSession) -> None:
+    nameless = {"country": "ITALY"}
+    silver, refused = refine(
+        session, {"id": "a", "name": "n", "country": "Italy"}, nameless, nameless
+    )
+    assert [row["country_name"] for row in silver] == ["Italy"]
+    assert len(refused) == 2
+
+
 @pytest.mark.parametrize("nested", [{"value": "Portland"}, ["Portland"], {}, [[1.10, {"a": None}]]])
 def test_an_object_or_array_in_a_text_column_becomes_null(
     session: SparkSession, nested: object
