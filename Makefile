@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 duckdb_delta install_dependencies benchmark torture data_dictionary pictures lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 duckdb_delta install_dependencies benchmark torture data_dictionary pictures licenses lock clean
 
 # These targets run in the stack while it is up, otherwise in this machine's .venv.
 define in_stack_or_here
@@ -111,6 +111,9 @@ data_dictionary: $(VENV)/installed ## rebuild docs/data-dictionary.md from the s
 pictures: $(VENV)/installed ## rebuild docs/pictures/: the UI and the report in Chromium, with the real data
 	@mkdir -p docs/pictures
 	@CI=true PICTURES=docs/pictures $(BIN)/python -m pytest -q -k pictures brewery_assets_tests/test_ui.py
+
+licenses: $(VENV)/installed ## the license of each installed package
+	@$(BIN)/python scripts/licenses
 
 lock: $(VENV)/installed ## rebuild the lock files from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 \
