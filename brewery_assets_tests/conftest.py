@@ -1,5 +1,7 @@
 """Shared fixtures: the demo API, a lake in a temporary folder, and a run of the pipeline."""
 
+import atexit
+import gc
 import os
 import shutil
 import signal
@@ -44,6 +46,11 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 
 # A script's background process ignores Ctrl-C, and so do its children, such as the daemon.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# definitions.py keeps objects from Python's garbage collector to the end. DuckDB, which only the
+# tests import, prints pages of warnings about that.
+atexit.unregister(gc.freeze)
+atexit.register(gc.unfreeze)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
