@@ -89,20 +89,24 @@ class Sail:
         self._running.enter_context(environment({"SPARK_CONNECT_AUTHENTICATE_TOKEN": ""}))
         if self._s3:  # Sail reads the environment when it first accesses a bucket
             self._running.enter_context(environment(self._s3.engine_settings()))
-        os.environ.setdefault("RUST_LOG", "error")  # otherwise Sail logs every query
-        # Twice the cores: while one task writes, another parses (a tenth faster at 1,000,000 rows).
-        tasks = str(2 * (os.cpu_count() or 1))
-        os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", tasks)
-        # Sorts that do not fit into the pool use the disk; without a pool they fill the memory.
-        os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__TYPE", "fair")
-        pool = str(max(memory_allowed() // 4, LEAST_POOL))
-        os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", pool)
         folder = self._running.enter_context(folder_of_frames())
+        defaults = {
+            "RUST_LOG": "error",  # otherwise Sail logs every query
+            # Twice the cores: while one task writes, another parses (a tenth faster at 1,000,000
+            # rows).
+            "SAIL_EXECUTION__DEFAULT_PARALLELISM": str(2 * (os.cpu_count() or 1)),
+            # Sorts that do not fit into the pool use the disk; without one they fill the memory.
+            "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+            "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(
+                max(memory_allowed() // 4, LEAST_POOL)
+            ),
+        }
         on_disk = {
             "SAIL_EXECUTION__CHECKPOINT__PATH": folder.as_uri(),
             "SAIL_RUNTIME__TEMPORARY_FILES__PATHS": json.dumps([str(folder)]),
         }
-        self._running.enter_context(environment(on_disk))
+        chosen = {name: value for name, value in defaults.items() if name not in os.environ}
+        self._running.enter_context(environment({**chosen, **on_disk}))
         from pysail.spark import SparkConnectServer
 
         server = SparkConnectServer(LOOPBACK, 0)
