@@ -1,4 +1,4 @@
-"""What must hold after each trial, whatever happened in it."""
+"""What must hold after each trial."""
 
 from collections.abc import Iterable, Iterator
 
