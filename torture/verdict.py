@@ -78,7 +78,7 @@ def faults_after_recovery(world: World) -> Iterator[str]:
     if ids_in(lake) != ids_of(world.truth):
         yield "the next run did not publish the source's ids"
     yield from verify.delta_tables(lake)[0]
-    yield from (f"left behind: {what}" for what in world.left_behind())
+    yield from (f"left behind: {what}" for what in world.left_behind(patience=10.0))
 
 
 def columns_lost(world: World) -> Iterator[str]:

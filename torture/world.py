@@ -100,8 +100,18 @@ class World:
         """Runs the job to its end."""
         return self.start(**settings).wait()
 
-    def left_behind(self) -> list[str]:
-        """Processes of this world's runs that still exist, and what is left in its TMPDIR."""
+    def left_behind(self, patience: float = 0.0) -> list[str]:
+        """Processes of this world's runs that still exist, and what is left in its TMPDIR.
+
+        Args:
+            patience: seconds that they may take to end.
+        """
+        until = time.monotonic() + patience
+        while (left := self._left()) and time.monotonic() < until:
+            time.sleep(0.1)
+        return left
+
+    def _left(self) -> list[str]:
         processes = filter(self._started, psutil.process_iter(["environ", "cmdline", "status"]))
         shown = (f"process {' '.join(process.info['cmdline'])[:80]}" for process in processes)
         return [*shown, *(f"temporary {path.name}" for path in self.temporary.iterdir())]
