@@ -141,9 +141,9 @@ def test_the_embedded_engine_prints_nothing(capfd: pytest.CaptureFixture[str]) -
     spark = Spark()
     try:
         assert spark.spark_session.range(3).count() == 3
+        assert os.environ["RUST_LOG"] == "error"
     finally:
         spark.stop()
-    assert os.environ["RUST_LOG"] == "error"
     assert capfd.readouterr().err == ""
 
 
