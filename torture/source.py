@@ -13,6 +13,7 @@ from typing import Any
 
 from demo.data import FIELDS, Row
 from demo.faults import Faults
+from torture.serving import serving
 from torture.trial import Outcome, Trial, outcome, run
 from torture.world import Universe, World
 
@@ -196,12 +197,5 @@ def _serving(headers: dict[str, str], body: Callable[[], Iterator[bytes]]) -> It
         def log_message(self, *_: object) -> None:
             """Prints nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
+        yield f"{address}/v1"

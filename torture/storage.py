@@ -12,6 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from demo.s3 import S3Server
+from torture.serving import serving
 from torture.trial import Outcome, Trial, outcome
 from torture.world import Universe, World
 
@@ -69,15 +70,8 @@ def of_s3(universe: Universe, random: Random) -> Iterator[Trial]:
 @contextmanager
 def proxy(server: S3Server, trouble: Trouble, random: Random) -> Iterator[str]:
     """Runs a proxy in front of the server; yields its address."""
-    relay = _Proxy(server.port, trouble, random)
-    thread = threading.Thread(target=relay.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{relay.server_port}"
-    finally:
-        relay.shutdown()
-        relay.server_close()
-        thread.join()
+    with serving(_Proxy(server.port, trouble, random)) as address:
+        yield address
 
 
 class _Proxy(ThreadingHTTPServer):

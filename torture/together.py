@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from brewery_assets.layers.silver import SILVER
 from torture.trial import Outcome, Trial
-from torture.verdict import ids_of
+from torture.verdict import ids_of, options_of
 from torture.world import Universe, World
 
 PUBLICATIONS = 5
@@ -71,7 +71,7 @@ class Watch:
         self.reads = 0
         self.faults: list[str] = []
         self._uri = world.lake.storage.uri(SILVER.name)
-        self._options = {"AWS_ALLOW_HTTP": "true"} if self._uri.startswith("s3://") else None
+        self._options = options_of(self._uri)
         self._stop = threading.Event()
         readers = self._with_deltalake, self._with_polars
         self.threads = [threading.Thread(target=self._loop, args=(read,)) for read in readers]

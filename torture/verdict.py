@@ -103,7 +103,11 @@ def _filled(lake: Lake, folder: str) -> dict[str, float]:
     return {name: 100 * (rows - missing) / rows for name, missing in nulls.items()}
 
 
+def options_of(uri: str) -> dict[str, str] | None:
+    """The storage options with which a Delta reader opens a table of the lake."""
+    return {"AWS_ALLOW_HTTP": "true"} if uri.startswith("s3://") else None
+
+
 def _table(lake: Lake, name: str) -> DeltaTable:
     uri = lake.storage.uri(name)
-    options = {"AWS_ALLOW_HTTP": "true"} if uri.startswith("s3://") else None
-    return DeltaTable(uri, storage_options=options)
+    return DeltaTable(uri, storage_options=options_of(uri))
