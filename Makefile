@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 .DEFAULT_GOAL := help
-.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 duckdb_delta install_dependencies benchmark torture data_dictionary pictures licenses lock clean
+.PHONY: help build start_environment stop_environment demo quick_test run_test test run_test_stack fresh_test lint run_pipeline start_pipeline stop_pipeline status log verify publish_report alert_test audit_silver dev s3 spark_connect spark_3_5 duckdb_delta install_dependencies benchmark torture long_life data_dictionary pictures licenses lock clean
 
 # These targets run in the stack while it is up, otherwise in this machine's .venv.
 define in_stack_or_here
@@ -104,6 +104,9 @@ benchmark: $(VENV)/installed ## measure the pipeline's speed against alternative
 
 torture: $(VENV)/installed ## kill -9, faults, drift, full disks: MINUTES=10, SEED=1, ONLY="drift s3"; default: all
 	@$(BIN)/python -m torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
+long_life: $(VENV)/installed ## run the pipeline RUNS=300 times into one lake and measure what grows; hours
+	@$(BIN)/python -m torture.long_life --runs $(or $(RUNS),300) --plot docs/pictures/long-life.svg
 
 data_dictionary: $(VENV)/installed ## rebuild docs/data-dictionary.md from the schemas, the checks and the real data
 	@$(BIN)/python -m demo.dictionary

@@ -36,6 +36,7 @@ BREWERY_TYPES = (
 EXAMPLES = 10
 WHITE_SPACE = "".join(char for char in map(chr, range(0x3001)) if char.isspace())
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+NESTING = r":\s*[\[{]"  # precedes each object or array that is a value in an object
 
 SCHEMA = StructType(
     [
@@ -74,12 +75,14 @@ def blank_to_null(value: Column) -> Column:
 
 
 def is_nested(value: Column) -> Column:
-    """Whether a parsed value is an object or an array, which from_json makes compact JSON text.
+    """Whether a value parsed from `line` is an object or an array, which becomes compact JSON.
 
-    A text that is itself compact JSON of an object or array, such as a name "[1]", looks the same.
+    A text that is itself compact JSON, such as "[1]", looks the same if the line has another object
+    or array.
     """
     brackets = value.startswith("{") | value.startswith("[")
-    return brackets & F.coalesce(F.get_json_object(value, "$") == value, F.lit(False))
+    compact = F.coalesce(F.get_json_object(value, "$") == value, F.lit(False))
+    return F.col("line").rlike(NESTING) & brackets & compact
 
 
 def degrees(value: Column, limit: int) -> Column:

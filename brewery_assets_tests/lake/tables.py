@@ -12,6 +12,7 @@ from pyspark.sql.types import DoubleType, StructType
 from brewery_assets.lake.delta import Version, follow
 from brewery_assets.lake.lake import Lake
 from brewery_assets.lake.manifest import Manifest
+from brewery_assets.lake.storage import Storage
 from brewery_assets.lake.tables import Preview, Table, column, text
 
 Row = dict[str, Any]
@@ -28,13 +29,20 @@ OLDER = ("id", "name", "country")
 ARROW = {"string": pa.string(), "double": pa.float64()}
 
 
-def of_run(uri: str, instance: dg.DagsterInstance, run_id: str, kept: int = 30) -> Lake:
-    """The lake as a run of the instance sees it."""
+def of_run(
+    uri: str,
+    instance: dg.DagsterInstance,
+    run_id: str,
+    kept: int = 30,
+    storage: Storage | None = None,
+) -> Lake:
+    """The lake as a run of the instance sees it; `storage` saves the time to open it."""
     run = instance.get_run_by_id(run_id)
     if run is None:
         run = dg.DagsterRun("job", run_id)
         instance.add_run(run)
     lake = Lake(uri=uri, snapshots_kept=kept)
+    lake._storage = storage
     context = dg.build_init_resource_context(instance=instance)
     context._dagster_run = run  # the builder takes no run
     lake.setup_for_execution(context)

@@ -86,7 +86,7 @@ def test_an_object_or_array_in_a_text_column_becomes_null(
 
 
 @pytest.mark.parametrize(
-    "text", ["[Brewery]", "{re}create", "[1] Brewing", "[", "{", "[a] and [b]"]
+    "text", ["[Brewery]", "{re}create", "[1] Brewing", "[", "{", "[a] and [b]", "[1]", "{}"]
 )
 def test_text_in_brackets_is_kept(session: SparkSession, text: str) -> None:
     assert refined(session, {**scenario.OREGON, "name": text})["name"] == text
