@@ -220,8 +220,12 @@ def _run(checkout: Checkout) -> tuple[int, int]:
     output = checkout.folder / "output"
     with output.open("w", encoding="utf-8") as said:
         process = checkout.start(*checkout.job(), output=said)
-    with _watched(process.pid) as seen:
-        code = process.wait()
+    try:
+        with _watched(process.pid) as seen:
+            code = process.wait()
+    finally:  # after Ctrl-C
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     if code:
         raise RuntimeError(f"a run failed:\n{output.read_text(encoding='utf-8')[-3000:]}")
     return max(memory for memory, _ in seen), max(files for _, files in seen)

@@ -5,14 +5,19 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
+from dagster._core.storage.event_log import (
+    EventLogStorage,
+    SqlEventLogStorage,
+    SqliteEventLogStorage,
+)
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 RUNS_KEPT = timedelta(days=90)
 AT_ONCE = 50  # a schedule must answer soon; one run a day is added
 
 
 def delete_old_runs(instance: dg.DagsterInstance, now: datetime) -> int:
-    """Deletes runs that ended, with their events and logs, 90 days after they were created.
+    """Deletes runs that ended, with events, check results and logs, 90 days after they began.
 
     The runs that made the newest materialization of an asset stay: the UI shows them.
 
@@ -33,8 +38,17 @@ def delete_old_runs(instance: dg.DagsterInstance, now: datetime) -> int:
     for run_id in deleted:
         instance.delete_run(run_id)
         instance.compute_log_manager.delete_logs(prefix=[run_id])
+        _delete_check_results(instance.event_log_storage, run_id)
         _delete_database(instance.event_log_storage, run_id)
     return len(deleted)
+
+
+def _delete_check_results(storage: EventLogStorage, run_id: str) -> None:
+    """Deletes a run's results of asset checks, which Dagster keeps when it deletes the run."""
+    if isinstance(storage, SqlEventLogStorage):
+        of_run = AssetCheckExecutionsTable.c.run_id == run_id
+        with storage.index_connection() as connection:
+            connection.execute(AssetCheckExecutionsTable.delete().where(of_run))
 
 
 def _delete_database(storage: EventLogStorage, run_id: str) -> None:

@@ -14,9 +14,10 @@ from brewery_assets.automation.retention import RUNS_KEPT, delete_old_runs
 LATER = datetime.now(timezone.utc) + RUNS_KEPT + timedelta(days=1)
 
 
-@dg.asset
-def counts() -> None:
+@dg.asset(check_specs=[dg.AssetCheckSpec("check", asset="counts")])
+def counts() -> Iterator[dg.MaterializeResult[None]]:
     print("printed by the step")
+    yield dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
 
 
 @dg.asset
@@ -42,6 +43,19 @@ def test_old_runs_are_deleted_with_their_events_and_logs(kept_instance: dg.Dagst
     assert delete_old_runs(kept_instance, LATER) == 2
     assert [run.run_id for run in kept_instance.get_runs()] == [ids[2]]
     assert not [path for path in root.rglob("*") if ids[0] in path.name]
+
+
+def test_the_check_results_of_old_runs_are_deleted(kept_instance: dg.DagsterInstance) -> None:
+    ids = [run_of(kept_instance, counts) for _ in range(2)]
+    key = dg.AssetCheckKey(dg.AssetKey("counts"), "check")
+
+    def shown() -> list[str]:
+        history = kept_instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+        return [execution.run_id for execution in history]
+
+    assert shown() == ids[::-1]
+    assert delete_old_runs(kept_instance, LATER) == 1
+    assert shown() == ids[1:]
 
 
 def test_the_run_of_the_newest_materialization_stays(kept_instance: dg.DagsterInstance) -> None:

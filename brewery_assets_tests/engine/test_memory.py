@@ -1,6 +1,8 @@
 """How much memory a run may use, and the error if that is too little."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from brewery_assets.engine.memory import memory_allowed
 from brewery_assets.engine.spark import Spark
 from brewery_assets.settings import SettingsError
 
+ROWS = 300_000
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -64,13 +67,12 @@ def test_too_little_memory_is_an_error_before_any_work(monkeypatch: pytest.Monke
         Sail(s3=None).require()
 
 
-def rows_sorted(monkeypatch: pytest.MonkeyPatch, pool: int) -> int:
-    """The number of rows after sorting 60 MB of text in an engine with `pool` bytes of memory."""
-    monkeypatch.setenv("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", str(pool))
+def rows_sorted() -> int:
+    """The number of rows after sorting 180 MB of text in a new engine."""
     spark = Spark()
     try:
-        numbers = spark.spark_session.range(300_000)
-        text = F.concat(F.reverse(F.col("id").cast("string")), F.lit("x" * 200))
+        numbers = spark.spark_session.range(ROWS)
+        text = F.concat(F.reverse(F.col("id").cast("string")), F.lit("x" * 600))
         rows = numbers.select(text.alias("text"))
         return spark.hold(rows.orderBy("text")).count()
     finally:
@@ -80,6 +82,32 @@ def rows_sorted(monkeypatch: pytest.MonkeyPatch, pool: int) -> int:
 def test_rows_that_do_not_fit_into_the_engines_memory_are_sorted_on_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", "1000000")
     with pytest.raises(PySparkException, match=r"(?i)memory|resources exhausted"):
-        rows_sorted(monkeypatch, 1_000_000)
-    assert rows_sorted(monkeypatch, 50_000_000) == 300_000
+        rows_sorted()
+    monkeypatch.setenv("SAIL_EXECUTION__DEFAULT_PARALLELISM", "4")
+    monkeypatch.setenv("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", "120000000")
+    assert rows_sorted() == ROWS
+
+
+def test_on_a_machine_with_many_cores_little_memory_is_enough_and_the_engine_does_not_hang() -> (
+    None
+):
+    # In a process, because an engine that hangs cannot be stopped.
+    subprocess.run([sys.executable, "-c", ON_MANY_CORES], check=True, timeout=120)
+
+
+ON_MANY_CORES = f"""
+import os
+from pyspark.sql import functions as F
+from brewery_assets.engine import engines
+from brewery_assets.engine.spark import Spark
+os.cpu_count = lambda: 64
+engines.memory_allowed = lambda: engines.NEEDED
+spark = Spark()
+numbers = spark.spark_session.range({ROWS})
+text = F.concat(F.reverse(F.col("id").cast("string")), F.lit("x" * 600))
+rows = numbers.select(text.alias("text")).repartition("text").sortWithinPartitions("text")
+assert spark.hold(rows).count() == {ROWS}
+spark.stop()
+"""
