@@ -18,7 +18,13 @@ from brewery_assets.layers.bronze import BRONZE, FIELDS, preview
 from brewery_assets.layers.changes import CHANGES, changes, no_changes
 from brewery_assets.layers.gold import FRESH, GOLD, counts
 from brewery_assets.layers.silver import REJECTED, SILVER, parse, refine
-from brewery_assets.layers.suspects.table import SUSPECTS, breweries_of, frame, suspicions
+from brewery_assets.layers.suspects.table import (
+    SUSPECTS,
+    breweries_of,
+    frame,
+    points_of,
+    suspicions,
+)
 from brewery_assets.source.client import OpenBreweryDB
 from brewery_assets.step import RESOURCES, Results, Step, check_specs
 
@@ -127,8 +133,10 @@ def suspect_breweries(context: dg.AssetExecutionContext, silver_breweries: DataF
     step = Step(context)
     silver = step.lake.reading(SILVER.name)
     bronze = step.lake.verified(step.lake.manifest(BRONZE, silver.made_from[BRONZE]))
-    lines = context.resources.json_lines_snapshots.read(bronze)
-    breweries = step.computed(SUSPECTS.name, lambda: breweries_of(silver_breweries, lines))
+    points = points_of(context.resources.json_lines_snapshots.read(bronze))
+    breweries = step.computed(
+        SUSPECTS.name, lambda: breweries_of(silver_breweries, step.spark.hold(points))
+    )
     found = frame(silver_breweries, suspicions(breweries))
     suspects = step.hold(SUSPECTS, lambda: found, [silver, bronze])
     previous = step.lake.previous(SUSPECTS.name)

@@ -17,7 +17,13 @@ from brewery_assets.layers.bronze import FIELDS
 from brewery_assets.layers.changes import CHANGES
 from brewery_assets.layers.gold import GOLD, counts
 from brewery_assets.layers.silver import REJECTED, SILVER, parse, refine
-from brewery_assets.layers.suspects.table import SUSPECTS, breweries_of, frame, suspicions
+from brewery_assets.layers.suspects.table import (
+    SUSPECTS,
+    breweries_of,
+    frame,
+    points_of,
+    suspicions,
+)
 from brewery_assets.source.profile import profile_of
 from brewery_assets.source.records import split_page
 from demo.data import load
@@ -76,7 +82,8 @@ def _nulls(spark: Spark, lines: Sequence[str]) -> Iterator[tuple[str, dict[str, 
     bronze = small(session, [{"line": line} for line in lines], REJECTED.schema).select("line")
     refined = refine(spark.hold(parse(bronze)))
     silver = spark.hold(refined.breweries)
-    suspects = frame(silver, suspicions(breweries_of(silver, bronze)))
+    points = spark.hold(points_of(bronze))
+    suspects = frame(silver, suspicions(breweries_of(silver, points)))
     for table, rows in (
         (SILVER, silver),
         (REJECTED, refined.rejected),

@@ -8,6 +8,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from brewery_assets.layers.silver import SILVER
+from brewery_assets_tests.lake.readers import DUCKDB, with_duckdb
 from torture.trial import Outcome, Trial
 from torture.verdict import ids_of, options_of
 from torture.world import Universe, World
@@ -73,7 +74,9 @@ class Watch:
         self._uri = world.lake.storage.uri(SILVER.name)
         self._options = options_of(self._uri)
         self._stop = threading.Event()
-        readers = self._with_deltalake, self._with_polars
+        readers = [self._with_deltalake, self._with_polars]
+        if (DUCKDB / "installed").exists():
+            readers.append(self._with_duckdb)
         self.threads = [threading.Thread(target=self._loop, args=(read,)) for read in readers]
 
     def __enter__(self) -> "Watch":
@@ -103,6 +106,10 @@ class Watch:
         table = DeltaTable(self._uri, storage_options=self._options)
         ids: list[str] = table.to_pyarrow_table(columns=["id"]).column("id").to_pylist()
         return ids
+
+    def _with_duckdb(self) -> list[str]:
+        (rows,) = with_duckdb(self._uri, [None])
+        return [row["id"] for row in rows]
 
     def _with_polars(self) -> list[str]:
         return pl.read_delta(self._uri, storage_options=self._options)["id"].to_list()

@@ -28,7 +28,8 @@ def with_deltalake(uri: str, versions: list[int | None]) -> list[list[Row]]:
 
 
 def with_pandas(uri: str, versions: list[int | None]) -> list[list[Row]]:
-    frames = [_table(uri, version).to_pandas() for version in versions]
+    # Not typed: older pandas, for Python 3.10, declares no `where` with None.
+    frames: list[Any] = [_table(uri, version).to_pandas() for version in versions]
     known = [frame.astype(object).where(frame.notna(), None) for frame in frames]
     return [
         [dict(zip(frame.columns, row, strict=True)) for row in frame.to_numpy().tolist()]

@@ -58,18 +58,20 @@ def suspicions(breweries: Sequence[Brewery]) -> list[Suspicion]:
     return sorted(found, key=lambda it: (*(getattr(it.brewery, by) for by in KEY[:3]), it.rule))
 
 
-def breweries_of(silver: DataFrame, bronze: DataFrame) -> list[Brewery]:
+def points_of(bronze: DataFrame) -> DataFrame:
+    """The id, name and served coordinates of each line of bronze."""
+    return parse(bronze, ("id", "name", *SERVED_NUMBERS))
+
+
+def breweries_of(silver: DataFrame, points: DataFrame) -> list[Brewery]:
     """The rows of silver, with the served coordinates where they are not a valid pair.
 
     Args:
         silver: as published.
-        bronze: the lines that it was made from.
+        points: as returned by `points_of`, and held: Sail would parse each line for each condition.
     """
-    lines = parse(bronze, ("id", "name", *SERVED_NUMBERS)).where(is_no_pair())
-    served = {
-        row.id: (row.longitude, row.latitude)
-        for row in lines.select("id", *SERVED_NUMBERS).collect()
-    }
+    lost = points.where(is_no_pair()).select("id", *SERVED_NUMBERS)
+    served = {row.id: (row.longitude, row.latitude) for row in lost.collect()}
     rows = silver.toArrow().to_pylist()  # in a tenth of the time of collect()
     return [Brewery(**row, served=served.get(row["id"])) for row in rows]
 
