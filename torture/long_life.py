@@ -5,7 +5,6 @@ schedule would delete is deleted.
 """
 
 import argparse
-import csv
 import os
 import signal
 import sys
@@ -59,18 +58,21 @@ class Day(NamedTuple):
 
 
 def main() -> int:
-    """The exit code: 0, 1 if something grew or a run failed."""
+    """The exit code: 0, 1 if something grew or a run failed, 130 after Ctrl-C."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # it stops its server first
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        days = []
-        for day in lived(Path(folder), options.runs, options.rows, options.seed):
-            days.append(day)
-            print(f"day {day.number:3}: {_line(day)}", file=sys.stderr, flush=True)
+    days = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+            for day in lived(Path(folder), options.runs, options.rows, options.seed):
+                days.append(day)
+                print(f"day {day.number:3}: {_line(day)}", file=sys.stderr, flush=True)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
     print(table(days))
-    if options.csv:
-        with options.csv.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([Day._fields, *days])
     if options.plot:
         options.plot.write_text(plot(days), encoding="utf-8")
     grown = growing(days)
@@ -113,15 +115,12 @@ def lived(folder: Path, runs: int, rows: int, seed: int) -> Iterator[Day]:
 
 
 def growing(days: Sequence[Day]) -> list[str]:
-    """What grew from the middle third of the days to the last: one sentence each.
-
-    The lowest figures are compared, because other load on the machine does not lower them.
-    """
+    """What grew from the middle third of the days to the last: one sentence each."""
     third = len(days) // 3
     middle, last = days[third : 2 * third], days[2 * third :]
     found = []
     for name, about in SHOWN.items():
-        then, now = (min(getattr(day, name) for day in part) for part in (middle, last))
+        then, now = (median(getattr(day, name) for day in part) for part in (middle, last))
         if now > FLAT * then:
             found.append(f"GREW: {about}, from {then:,.1f} to {now:,.1f}")
     return found
@@ -270,8 +269,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=300, help="default 300")
     parser.add_argument("--rows", type=int, default=ROWS, help=f"of the source, default {ROWS}")
     parser.add_argument("--seed", type=int, default=1, help="chooses what changes")
-    parser.add_argument("--csv", type=Path, help="write the figures of each day to this file")
-    parser.add_argument("--plot", type=Path, help="draw them into this SVG file")
+    parser.add_argument("--plot", type=Path, help="draw the figures into this SVG file")
     return parser.parse_args()
 
 

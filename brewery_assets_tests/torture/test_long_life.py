@@ -19,11 +19,11 @@ def day(number: int, **figures: int) -> Day:
 
 def test_what_grows_is_named() -> None:
     days = [day(number, lake_mb=number) for number in range(1, 31)]
-    assert growing(days) == ["GREW: lake, MB, from 11.0 to 21.0"]
+    assert growing(days) == ["GREW: lake, MB, from 15.5 to 25.5"]
 
 
 def test_what_stays_flat_or_is_high_only_at_times_does_not_grow() -> None:
-    days = [day(number, seconds=30 if number % 7 else 10) for number in range(1, 31)]
+    days = [day(number, seconds=10 if number % 7 else 30) for number in range(1, 31)]
     assert growing(days) == []
 
 
