@@ -105,7 +105,7 @@ benchmark: $(VENV)/installed ## measure the pipeline's speed against alternative
 torture: $(VENV)/installed ## kill -9, faults, drift, full disks: MINUTES=10, SEED=1, ONLY="drift s3"; default: all
 	@$(BIN)/python -m torture $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
-long_life: $(VENV)/installed ## run the pipeline RUNS=300 times into one lake and measure what grows; hours
+long_life: $(VENV)/installed ## run the pipeline RUNS=300 times into one lake and measure what grows; 45 minutes
 	@$(BIN)/python -m torture.long_life --runs $(or $(RUNS),300) --plot docs/pictures/long-life.svg
 
 data_dictionary: $(VENV)/installed ## rebuild docs/data-dictionary.md from the schemas, the checks and the real data

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ import dagster as dg
 import psutil
 import vl_convert
 
+from benchmarks.memory import sampled
 from brewery_assets.automation.retention import RUNS_KEPT, delete_old_runs
 from brewery_assets.lake.lake import MANIFEST, Lake
 from brewery_assets.operations.platform import LAYERS
@@ -215,12 +215,13 @@ def _change(rows: list[Row], spare: list[Row], random: Random) -> None:
 
 
 def _run(checkout: Checkout) -> tuple[int, int]:
-    """Runs the job; the most resident bytes and the most open files, of it and its children."""
+    """Runs the job; the most resident bytes and the most open files of its process."""
     output = checkout.folder / "output"
     with output.open("w", encoding="utf-8") as said:
         process = checkout.start(*checkout.job(), output=said)
+    watched = psutil.Process(process.pid)
     try:
-        with _watched(process.pid) as seen:
+        with sampled(lambda: (watched.memory_info().rss, watched.num_fds()), POLL) as seen:
             code = process.wait()
     finally:  # after Ctrl-C
         with suppress(ProcessLookupError):
@@ -228,27 +229,6 @@ def _run(checkout: Checkout) -> tuple[int, int]:
     if code:
         raise RuntimeError(f"a run failed:\n{output.read_text(encoding='utf-8')[-3000:]}")
     return max(memory for memory, _ in seen), max(files for _, files in seen)
-
-
-@contextmanager
-def _watched(pid: int) -> Iterator[list[tuple[int, int]]]:
-    """Yields a list that gets the resident bytes and open files of each look at the process."""
-    seen = [(0, 0)]
-    ended = threading.Event()
-
-    def watch() -> None:
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            while not ended.wait(POLL):
-                seen.append((process.memory_info().rss, process.num_fds()))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def _cpu_seconds() -> float:
