@@ -36,9 +36,9 @@ NEEDED = 700_000_000  # bytes: a run of the bundled data is killed with 650 MB, 
 # Bytes of memory for the sorts and joins of the embedded engine. With more, silver of 4,000,000
 # breweries needs 3.0 GB in place of 1.6 GB, and is not faster.
 LEAST_POOL, MOST_POOL = 500_000_000, 1_500_000_000
-# Each task's sort reserves 10 MB of the pool. With 28 tasks and more, Sail 0.7.2 can hang when it
-# repartitions and writes 1,000,000 long rows.
-MOST_TASKS = 16
+# Each task that writes a table reserves up to 60 MB of the pool: one row group of 14 text columns.
+PER_TASK = 60_000_000
+ROW_GROUP = 65_536  # rows; a task keeps its row group in memory until it is complete
 REACHING = 5.0  # seconds for a connection, and again for gRPC to be ready
 # Replaces settings of a user that would start another Spark, or let it listen on the network.
 LOCAL_SPARK = {"SPARK_HOME": str(Path(pyspark.__file__).parent), "SPARK_LOCAL_IP": LOOPBACK}
@@ -97,13 +97,14 @@ class Sail:
         folder = self._running.enter_context(folder_of_frames())
         pool = min(max(memory_allowed() // 4, LEAST_POOL), MOST_POOL)
         # Twice the cores: while one task writes, another parses (a tenth faster at 1,000,000 rows).
-        tasks = min(2 * (os.cpu_count() or 1), MOST_TASKS)
+        tasks = min(2 * (os.cpu_count() or 1), pool // PER_TASK)
         defaults = {
             "RUST_LOG": "error",  # otherwise Sail logs every query
             "SAIL_EXECUTION__DEFAULT_PARALLELISM": str(tasks),
             # Sorts that do not fit into the pool use the disk; without one they fill the memory.
             "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
             "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(pool),
+            "SAIL_PARQUET__MAX_ROW_GROUP_SIZE": str(ROW_GROUP),
         }
         on_disk = {
             "SAIL_EXECUTION__CHECKPOINT__PATH": folder.as_uri(),

@@ -74,6 +74,14 @@ class Spark(LazyPySparkResource):
             raise RuntimeError("the engine of this run has been stopped")
         return engine.hold(frame)
 
+    def gather(self, frame: DataFrame, *columns: str) -> DataFrame:
+        """The frame, with all rows that have equal values in `columns` in one task."""
+        if isinstance(self._engine, Sail):
+            # Sail 0.7.2 can hang when `repartition` spills (DataFusion's issue 24883). This is as
+            # fast: the tasks before it remain parallel, and so do the files after it.
+            return frame.coalesce(1)
+        return frame.repartition(*columns or (1,))
+
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Stops the engine, also after a failure."""
         self.stop()

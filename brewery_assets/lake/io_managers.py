@@ -160,7 +160,8 @@ class ParquetSnapshots(FrameSnapshots):
         path = self.lake.storage.uri(folder)
 
         def write() -> None:
-            writer = table.files_of(frame).write.option("compression", CODEC)
+            rows = table.sorted(self.spark.gather(frame, *table.partition_by))
+            writer = rows.write.option("compression", CODEC)
             writer.partitionBy(*table.partition_by).parquet(path)
             written = self._frame(table.schema, path).count()  # from the footers
             if written != candidate.rows:

@@ -60,13 +60,11 @@ class Table:
         """The Spark type of each column, by name."""
         return {field.name: field.dataType.simpleString() for field in self.schema.fields}
 
-    def files_of(self, rows: DataFrame) -> DataFrame:
-        """The rows, distributed and sorted for the files."""
-        # Not orderBy().coalesce(1): Sail would write several unsorted files.
-        files = rows.repartition(*self.partition_by or (1,))
+    def sorted(self, rows: DataFrame) -> DataFrame:
+        """The rows of each task, in the order of the files."""
         if self.sort_by:
-            return files.sortWithinPartitions(*self.partition_by, *self.sort_by)
-        return files
+            return rows.sortWithinPartitions(*self.partition_by, *self.sort_by)
+        return rows
 
     def rows_by_folder(self, rows: DataFrame) -> dict[str, int]:
         """How many rows go into each folder, such as `country=italy/state=rome`."""

@@ -15,7 +15,7 @@ from brewery_assets.engine.memory import memory_allowed
 from brewery_assets.engine.spark import Spark
 from brewery_assets.settings import SettingsError
 
-ROWS = 300_000
+ROWS = 400_000
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -68,7 +68,7 @@ def test_too_little_memory_is_an_error_before_any_work(monkeypatch: pytest.Monke
 
 
 def rows_sorted() -> int:
-    """The number of rows after sorting 180 MB of text in a new engine."""
+    """The number of rows after sorting 240 MB of text in a new engine."""
     spark = Spark()
     try:
         numbers = spark.spark_session.range(ROWS)
@@ -90,24 +90,58 @@ def test_rows_that_do_not_fit_into_the_engines_memory_are_sorted_on_disk(
     assert rows_sorted() == ROWS
 
 
-def test_on_a_machine_with_many_cores_little_memory_is_enough_and_the_engine_does_not_hang() -> (
-    None
-):
-    # In a process, because an engine that hangs cannot be stopped.
-    subprocess.run([sys.executable, "-c", ON_MANY_CORES], check=True, timeout=120)
-
-
-ON_MANY_CORES = f"""
-import os
+IN_A_PROCESS = """
+import os, sys
 from pyspark.sql import functions as F
 from brewery_assets.engine import engines
 from brewery_assets.engine.spark import Spark
-os.cpu_count = lambda: 64
 engines.memory_allowed = lambda: engines.NEEDED
+os.cpu_count = lambda: 64
 spark = Spark()
-numbers = spark.spark_session.range({ROWS})
-text = F.concat(F.reverse(F.col("id").cast("string")), F.lit("x" * 600))
-rows = numbers.select(text.alias("text")).repartition("text").sortWithinPartitions("text")
-assert spark.hold(rows).count() == {ROWS}
+numbers = spark.spark_session.range(int(sys.argv[1]))
+def text(i):
+    return F.md5(F.concat("id", F.lit(str(i))))
+"""
+GATHERED = """
+long = numbers.select(F.concat(text(0), F.lit("x" * 600)).alias("text"))
+print(spark.hold(spark.gather(long, "text").sortWithinPartitions("text")).count())
 spark.stop()
 """
+HELD = """
+print(spark.hold(numbers.select(*(text(i).alias(f"text_{i}") for i in range(14)))).count())
+spark.stop()
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "settings"),
+    [
+        pytest.param(HELD, {}, id="wide rows, as many tasks as fit into the pool"),
+        pytest.param(
+            HELD,
+            {"tasks": "2", "pool": "125000000"},
+            id="wide rows, more of them than fit into the pool",
+        ),
+        pytest.param(
+            GATHERED,
+            {"tasks": "16", "pool": "250000000"},
+            id="long rows, sorted for the files on disk",
+        ),
+    ],
+)
+def test_with_little_memory_and_many_cores_rows_are_held_and_sorted_without_a_hang(
+    script: str, settings: dict[str, str]
+) -> None:
+    names = {
+        "tasks": "SAIL_EXECUTION__DEFAULT_PARALLELISM",
+        "pool": "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE",
+    }
+    found = subprocess.run(  # a process, because an engine that hangs cannot be stopped
+        [sys.executable, "-c", IN_A_PROCESS + script, str(ROWS)],
+        env=os.environ | {names[name]: value for name, value in settings.items()},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert found.stdout.split()[-1] == str(ROWS)
