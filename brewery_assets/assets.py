@@ -25,6 +25,7 @@ from brewery_assets.layers.suspects.table import (
     points_of,
     suspicions,
 )
+from brewery_assets.memory import require_memory_in_python
 from brewery_assets.source.client import OpenBreweryDB
 from brewery_assets.step import RESOURCES, Results, Step, check_specs
 
@@ -133,6 +134,7 @@ def suspect_breweries(context: dg.AssetExecutionContext, silver_breweries: DataF
     step = Step(context)
     silver = step.lake.reading(SILVER.name)
     bronze = step.lake.verified(step.lake.manifest(BRONZE, silver.made_from[BRONZE]))
+    require_memory_in_python(silver.rows)
     points = points_of(context.resources.json_lines_snapshots.read(bronze))
     breweries = step.computed(
         SUSPECTS.name, lambda: breweries_of(silver_breweries, step.spark.hold(points))

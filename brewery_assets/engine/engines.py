@@ -19,7 +19,6 @@ from brewery_assets.aws import Aws, environment, one_line
 from brewery_assets.engine import s3a
 from brewery_assets.engine.frames import folder_of_frames
 from brewery_assets.engine.java import Java, NoJavaError, find_java
-from brewery_assets.engine.memory import memory_allowed
 from brewery_assets.engine.sessions import (
     HeldFrames,
     NoAnswerError,
@@ -28,6 +27,7 @@ from brewery_assets.engine.sessions import (
     near,
     release,
 )
+from brewery_assets.memory import memory_allowed
 from brewery_assets.settings import SettingsError
 
 LOOPBACK = "127.0.0.1"

@@ -30,6 +30,7 @@ class OpenBreweryDB(dg.ConfigurableResource[None]):
         Raises:
             SourceError: the URL and the cause: no usable answer within the limits, fewer distinct
                 ids than `/meta` says after five passes, or totals that changed in every pass.
+            TooLittleMemoryError: the records do not fit into the memory.
         """
         address = Address.of(self.url)
         fetcher = Fetcher(address, self.attempts, self.backoff, self.timeout, self.patience)

@@ -15,6 +15,7 @@ from itertools import islice
 from logging import Logger
 from typing import Any
 
+from brewery_assets.memory import require_memory_in_python
 from brewery_assets.source.http import Fetcher, RefusedError, SourceError
 from brewery_assets.source.profile import profile_of, whole
 from brewery_assets.source.records import Record, split_page
@@ -252,6 +253,7 @@ class Reader:
         self.pages += 1
         self.duplicates += len(page) - len(new)
         self.records.update((record.identity, record) for record in page)
+        require_memory_in_python(len(self.records))
         return len(new)
 
     def _reading(self, doubt: str | None) -> Reading:

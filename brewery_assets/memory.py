@@ -5,8 +5,24 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+IN_PYTHON = 1_700  # bytes per brewery while bronze or suspect_breweries hold them in Python
 GROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")  # lines "0::/path" (version 2) or "7:memory:/path" (1)
+
+
+class TooLittleMemoryError(RuntimeError):
+    """A step needs more memory than is allowed; the message says how much."""
+
+
+def require_memory_in_python(breweries: int) -> None:
+    """Raises TooLittleMemoryError if Python cannot hold so many breweries."""
+    needed, allowed = breweries * IN_PYTHON, memory_allowed()
+    if needed > allowed:
+        raise TooLittleMemoryError(
+            f"{breweries:,} breweries need about {needed // 10**6:,} MB of memory, but only "
+            f"{allowed // 10**6:,} MB are allowed here: give this machine or its container more. "
+            "This step runs in Python, so SPARK_REMOTE does not help"
+        )
 
 
 def memory_allowed(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
