@@ -17,6 +17,8 @@ from brewery_assets.engine.runs import is_over
 from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.lake import Lake, LakeError
 from brewery_assets.lake.manifest import Manifest
+from brewery_assets.lake.outages import WrongRowsError
+from brewery_assets.lake.storage import StoredFile
 from brewery_assets.lake.tables import Table, empty, text
 from brewery_assets.source.reader import Reading
 
@@ -159,20 +161,25 @@ class ParquetSnapshots(FrameSnapshots):
         table, frame = self.tables[candidate.layer], candidate.value
         path = self.lake.storage.uri(folder)
 
-        def write() -> None:
+        def write() -> list[StoredFile]:
             rows = table.sorted(self.spark.gather(frame, *table.partition_by))
             writer = rows.write.option("compression", CODEC)
             writer.partitionBy(*table.partition_by).parquet(path)
+            files = self.lake.data_files(folder)  # first: a file that arrives now is counted
             written = self._frame(table.schema, path).count()  # from the footers
             if written != candidate.rows:
-                raise LakeError(f"{path}: {written:,} of {candidate.rows:,} rows were written")
+                raise WrongRowsError(f"{path}: {written:,} of {candidate.rows:,} rows were written")
+            return files
 
         try:
-            self.lake.through_outages(write, writes=folder)
+            files = self.lake.through_outages(write, writes=folder)
+        except WrongRowsError as error:
+            raise LakeError(str(error)) from None
         except PySparkException as error:  # the engine's message may lack the path
             raise LakeError(f"{path} could not be written: {message_of(error)}") from error
         self._held[folder] = frame
         return {
+            "files": files,
             "codec": CODEC,
             "columns": table.types,
             "rows_by_folder": table.rows_by_folder(frame),

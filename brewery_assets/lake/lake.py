@@ -10,7 +10,7 @@ A snapshot without a manifest is a draft: readers ignore it. Earlier versions na
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -306,7 +306,7 @@ class Lake(dg.ConfigurableResource[None]):
 
     def damage(self, manifest: Manifest) -> str | None:
         """How the files differ from those of the manifest; None if they do not."""
-        found = self._data_files(manifest.folder)
+        found = self.data_files(manifest.folder)
         etags = manifest.lake == self.storage.uri("")
         if change := difference(manifest.files, found, etags=etags):
             return change
@@ -321,7 +321,7 @@ class Lake(dg.ConfigurableResource[None]):
         """Runs an engine's work, repeatedly if S3 fails; see `Storage.through_outages`."""
         return self.storage.through_outages(work, writes)
 
-    def _data_files(self, folder: str) -> list[StoredFile]:
+    def data_files(self, folder: str) -> list[StoredFile]:
         """The files of data, without those that engines and this module add: _SUCCESS, .crc, …"""
         return [
             file
@@ -407,11 +407,14 @@ class Lake(dg.ConfigurableResource[None]):
                 f"takes about {takes / 1e6:,.1f} MB; make room and run again"
             ) from error
 
-    def publish(self, folder: str, **facts: Any) -> Manifest:
+    def publish(
+        self, folder: str, *, files: Sequence[StoredFile] | None = None, **facts: Any
+    ) -> Manifest:
         """Publishes the snapshot in a folder: from now on readers see it.
 
         Args:
             folder: as returned by `writing`.
+            files: the files of the snapshot; None takes all that are in the folder.
             **facts: the other attributes of the manifest.
 
         Raises:
@@ -424,7 +427,7 @@ class Lake(dg.ConfigurableResource[None]):
             lake=self.storage.uri(""),
             run_id=self._run_id or "",
             created_at=datetime.now(timezone.utc),
-            files=self._data_files(folder),
+            files=self.data_files(folder) if files is None else list(files),
             **facts,
         )
         content = manifest.model_dump_json(indent=1).encode()

@@ -9,7 +9,6 @@ from pyspark.errors import PySparkException
 from tenacity import (
     RetryCallState,
     Retrying,
-    retry_if_exception,
     stop_after_delay,
     wait_exponential,
 )
@@ -26,10 +25,16 @@ SAID_BY_ENGINES = re.compile(
 )
 
 
+class WrongRowsError(RuntimeError):
+    """The files that a write left behind do not have the rows that were written."""
+
+
 def through_outages(
     work: Callable[[], Result], clear: Callable[[], None], patience: float
 ) -> Result:
     """Runs the work and returns its result; repeats it if the engine could not reach S3.
+
+    It is also repeated if a file of a failed try arrived during the next one (WrongRowsError).
 
     Args:
         work: a complete read or write.
@@ -44,7 +49,7 @@ def through_outages(
         return work()
 
     again = Retrying(
-        retry=retry_if_exception(_is_outage),
+        retry=_may_succeed_later,
         wait=wait_exponential(max=12),
         stop=stop_after_delay(patience),
         before_sleep=warn,
@@ -53,7 +58,10 @@ def through_outages(
     return again(once)
 
 
-def _is_outage(error: BaseException) -> bool:
+def _may_succeed_later(state: RetryCallState) -> bool:
+    error = state.outcome and state.outcome.exception()
+    if isinstance(error, WrongRowsError):
+        return state.attempt_number > 1
     return isinstance(error, PySparkException) and bool(SAID_BY_ENGINES.search(str(error)))
 
 
@@ -62,6 +70,8 @@ def warn(state: RetryCallState) -> None:
     error = state.outcome and state.outcome.exception()
     seconds = state.next_action.sleep if state.next_action else 0
     said = " ".join(str(error).split())[:300]
+    late = isinstance(error, WrongRowsError)
     dg.get_dagster_logger().warning(
-        f"S3 is unavailable, the next try is in {seconds:.1f} s: {said}"
+        f"{'A file of the failed try arrived late' if late else 'S3 is unavailable'}, "
+        f"the next try is in {seconds:.1f} s: {said}"
     )

@@ -14,6 +14,7 @@ from brewery_assets.engine.spark import Spark
 from brewery_assets.lake.io_managers import Candidate, JsonLinesSnapshots
 from brewery_assets.lake.lake import LakeError
 from brewery_assets.lake.storage import Folder
+from brewery_assets.lake.tables import empty
 from brewery_assets.layers.bronze import FIELDS
 from brewery_assets.layers.gold import GOLD
 from brewery_assets.layers.silver import SILVER
@@ -214,6 +215,28 @@ def test_a_retry_after_a_failed_write_leaves_no_partial_files(pipeline: Pipeline
     assert run.success
     assert tries == [run.run_id] * 2
     assert metadata_of(run, "gold_brewery_counts")["dagster/row_count"].value == 50_000
+
+
+def test_a_table_whose_files_do_not_have_its_rows_is_not_published(pipeline: Pipeline) -> None:
+    @dg.asset(
+        name="gold_brewery_counts",
+        io_manager_key="parquet_snapshots",
+        required_resource_keys=RESOURCES,
+    )
+    def gold_with_a_wrong_count(
+        context: dg.AssetExecutionContext,
+    ) -> dg.MaterializeResult[Candidate]:
+        found = empty(context.resources.spark.spark_session, GOLD.schema)
+        return dg.MaterializeResult(value=Candidate(GOLD.name, found, rows=3))
+
+    run = dg.materialize(
+        [gold_with_a_wrong_count],
+        resources=pipeline.resources(),
+        instance=pipeline.instance,
+        raise_on_error=False,
+    )
+    assert "0 of 3 rows were written" in failure_of(run)
+    assert pipeline.lake.snapshots(GOLD.name) == []
 
 
 class Corrupting(Folder):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -48,7 +49,7 @@ def write(lake: Lake, layer: str = "gold") -> str:
     return folder
 
 
-def publish(lake: Lake, layer: str = "gold", **facts: object) -> Manifest:
+def publish(lake: Lake, layer: str = "gold", **facts: Any) -> Manifest:
     return lake.publish(write(lake, layer), **{"rows": 1, "codec": "zstd", **facts})
 
 

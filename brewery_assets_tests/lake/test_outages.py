@@ -13,6 +13,7 @@ from pyspark.errors import PySparkException
 from brewery_assets.aws import Aws
 from brewery_assets.lake import s3 as lake_s3
 from brewery_assets.lake.lake import Lake
+from brewery_assets.lake.outages import WrongRowsError
 from brewery_assets.lake.s3 import Bucket, S3Error
 from brewery_assets.lake.storage import OUTAGE
 from brewery_assets_tests.checkout import Checkout
@@ -78,6 +79,35 @@ def test_a_failed_write_of_the_engine_is_repeated_from_the_start(
     assert lake.through_outages(work, writes="gold/snapshot") == 2
     assert tries == [[], []]
     assert [file.path for file in lake.storage.files("gold")] == ["other", "snapshot/half"]
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_a_write_is_repeated_if_a_file_of_a_failed_try_arrives_late(lake: Lake) -> None:
+    tries = []
+
+    def work() -> str:
+        tries.append([file.path for file in lake.storage.files("gold/snapshot")])
+        if len(tries) == 1:
+            raise PySparkException("Connection refused (os error 111)")
+        if len(tries) == 2:
+            lake.storage.write("gold/snapshot/late", b"rows")
+            raise WrongRowsError("3 of 2 rows were written")
+        return "written"
+
+    assert lake.through_outages(work, writes="gold/snapshot") == "written"
+    assert tries == [[], [], []]
+
+
+def test_a_write_that_has_wrong_rows_without_an_outage_is_not_repeated(lake: Lake) -> None:
+    tries = []
+
+    def work() -> NoReturn:
+        tries.append(1)
+        raise WrongRowsError("3 of 2 rows were written")
+
+    with pytest.raises(WrongRowsError):
+        lake.through_outages(work, writes="gold/snapshot")
+    assert tries == [1]
 
 
 @pytest.mark.usefixtures("_no_waiting")
