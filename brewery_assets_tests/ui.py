@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, Response, expect
+from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 PATIENCE = 240_000  # milliseconds: a run in the stack takes a minute on a quiet machine
 expect.set_options(timeout=PATIENCE)
@@ -39,12 +40,12 @@ class DagsterUi:
         self.page: Page = context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto("/overview")
+        self._open("/overview")
         self._button("Hide navigation").click()
 
     def lineage(self) -> dict[str, list[str]]:
         """The text that the lineage shows for each asset, from left to right."""
-        self.page.goto("/asset-groups")
+        self._open("/asset-groups")
         self._button("Materialize all").wait_for()
         # Hide the list on the right, then expand all groups: that zooms the graph to fit.
         self.page.locator("button:has([aria-label=panel_show_right])").last.click()
@@ -67,24 +68,24 @@ class DagsterUi:
 
     def materialize_all(self) -> str:
         """Clicks the button of the lineage; returns the address of the run."""
-        self.page.goto("/asset-groups")
+        self._open("/asset-groups")
         return self._launched(self._button("Materialize all"))
 
     def materialize(self, asset: str) -> str:
         """Clicks the button of the asset's page; returns the address of the run."""
-        self.page.goto(f"/assets/{asset}")
+        self._open(f"/assets/{asset}")
         return self._launched(self._button("Materialize"))
 
     def outcome(self, run: str) -> str:
         """The final status on the run's page: Success, Failure or Canceled."""
-        self.page.goto(run)
+        self._open(run)
         over = self.page.get_by_text(RUN_IS_OVER)
         over.wait_for()
         return over.inner_text()
 
     def error(self, run: str) -> str:
         """The cause of a failure that the run's log shows for the failed step."""
-        self.page.goto(run)
+        self._open(run)
         errored = self.page.locator("[data-state=open]", has_text=re.compile(r"^Errored \([1-9]"))
         errored.get_by_text(re.compile(r"^[a-z_]+$")).first.click()
         logged = self.page.locator("[data-index]", has_text="STEP_FAILURE")
@@ -94,13 +95,13 @@ class DagsterUi:
 
     def newest_run(self) -> tuple[str, str]:
         """The address of the newest run, and its text in the list of runs."""
-        self.page.goto("/runs")
+        self._open("/runs")
         row = self.page.locator("[data-index]", has=self.page.locator("a[href^='/runs/']")).first
         return str(row.locator("a").first.get_attribute("href")), row.inner_text()
 
     def row_count(self, asset: str) -> int:
         """The row count on the asset's page."""
-        self.page.goto(f"/assets/{asset}")
+        self._open(f"/assets/{asset}")
         shown = re.compile(r"Row count\s+([\d,]+)")
         body = self.page.locator("body")
         expect(body).to_contain_text(shown, use_inner_text=True)
@@ -108,7 +109,7 @@ class DagsterUi:
 
     def checks(self, asset: str) -> dict[str, str]:
         """The asset's checks with their results."""
-        self.page.goto(f"/assets/{asset}?view=checks")
+        self._open(f"/assets/{asset}?view=checks")
         heading = self.page.get_by_text(re.compile(r"^Checks \(\d+\)$")).inner_text()
         outcomes = self.page.get_by_text(CHECK_IS_OVER)
         expect(outcomes).to_have_count(int(re.sub(r"\D", "", heading)))
@@ -121,7 +122,7 @@ class DagsterUi:
 
     def automations(self) -> dict[str, bool]:
         """Each `schedules/…` and `sensors/…`, and whether it is on."""
-        self.page.goto("/automation")
+        self._open("/automation")
         links = self.page.locator("[data-index] a[href^='/locations/']")
         links.first.wait_for()
         names = ["/".join(str(link.get_attribute("href")).split("/")[-2:]) for link in links.all()]
@@ -153,6 +154,15 @@ class DagsterUi:
 
     def close(self) -> None:
         self.page.context.close()
+
+    # When a container starts, this machine gets another network, and Chromium drops its requests.
+    @retry(
+        retry=retry_if_exception_message(match="(?s).*ERR_NETWORK_CHANGED"),
+        stop=stop_after_attempt(CLICKS),
+        reraise=True,
+    )
+    def _open(self, path: str) -> None:
+        self.page.goto(path)
 
     def _button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=re.compile(f"{name}$"))

@@ -4,6 +4,7 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -78,8 +79,15 @@ def page(facts: Facts, suspects: Sequence[Mapping[str, Any]], tables: Mapping[st
             name: f"data:text/csv;charset=utf-8;base64,{base64.b64encode(content).decode()}"
             for name, content in tables.items()
         },
-        script=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        script=_vega(),
     )
+
+
+@cache
+def _vega() -> str:
+    """Vega as one script, which vl_convert takes seconds to make."""
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return script
 
 
 def _moment(time: datetime) -> Markup:

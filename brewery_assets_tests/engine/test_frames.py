@@ -75,6 +75,7 @@ def test_frames_of_a_killed_run_are_deleted_by_the_next_run(temporary: Path, spa
 
 
 @pytest.mark.slow("needs Java")
+@pytest.mark.xdist_group("spark")
 def test_a_spark_server_holds_frames_until_the_run_ends(apache_spark: str) -> None:
     spark, other = Spark(remote=apache_spark), Spark(remote=apache_spark)
     try:
