@@ -12,7 +12,10 @@ _DETAILS = re.compile(r'^\s*details = "(.*)"$', re.MULTILINE)  # as gRPC prints 
 
 
 def message_of(error: PySparkException) -> str:
-    """The engine's message. For a failed connection, the cause that gRPC names."""
+    """The engine's message.
+
+    For a failed connection, the cause that gRPC names; for a full memory pool, what to set.
+    """
     said = str(error)
     if full := _NO_MEMORY.search(said):
         return (

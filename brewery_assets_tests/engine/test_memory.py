@@ -15,6 +15,8 @@ from brewery_assets.engine.spark import Spark
 from brewery_assets.settings import SettingsError
 
 ROWS = 400_000
+TASKS = "SAIL_EXECUTION__DEFAULT_PARALLELISM"
+POOL = "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE"
 
 
 def test_too_little_memory_is_an_error_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,14 +41,14 @@ def rows_sorted() -> int:
 def test_rows_that_do_not_fit_into_the_engines_memory_are_sorted_on_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", "1000000")
+    monkeypatch.setenv(POOL, "1000000")
     with pytest.raises(PySparkException) as full:
         rows_sorted()
     assert message_of(full.value).startswith(
         "the rows do not fit into the memory of the embedded engine. Set SPARK_REMOTE to Apache "
     )
-    monkeypatch.setenv("SAIL_EXECUTION__DEFAULT_PARALLELISM", "4")
-    monkeypatch.setenv("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", "120000000")
+    monkeypatch.setenv(TASKS, "4")
+    monkeypatch.setenv(POOL, "120000000")
     assert rows_sorted() == ROWS
 
 
@@ -79,12 +81,12 @@ spark.stop()
         pytest.param(HELD, {}, id="wide rows, as many tasks as fit into the pool"),
         pytest.param(
             HELD,
-            {"tasks": "2", "pool": "125000000"},
+            {TASKS: "2", POOL: "125000000"},
             id="wide rows, more of them than fit into the pool",
         ),
         pytest.param(
             GATHERED,
-            {"tasks": "16", "pool": "250000000"},
+            {TASKS: "16", POOL: "250000000"},
             id="long rows, sorted for the files on disk",
         ),
     ],
@@ -92,13 +94,9 @@ spark.stop()
 def test_with_little_memory_and_many_cores_rows_are_held_and_sorted_without_a_hang(
     script: str, settings: dict[str, str]
 ) -> None:
-    names = {
-        "tasks": "SAIL_EXECUTION__DEFAULT_PARALLELISM",
-        "pool": "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE",
-    }
     found = subprocess.run(  # a process, because an engine that hangs cannot be stopped
         [sys.executable, "-c", IN_A_PROCESS + script, str(ROWS)],
-        env=os.environ | {names[name]: value for name, value in settings.items()},
+        env=os.environ | settings,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
